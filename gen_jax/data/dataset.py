@@ -33,8 +33,10 @@ class Dataset(NamedTuple):
     name: str
     split: str
     spec: Spec
-    # Identity of the content: sha256 over images and labels as decoded (hex), None if not resident.
+    # () -> hex sha256 of what the set holds: decoded pixels and labels, or files and sizes if not resident.
     fingerprint: Callable[[], str]
+    # () -> float32 [H, W, C] in [0, 1], the mean image (of at most 10,000 evenly spaced images).
+    mean: Callable[[], np.ndarray]
     # (position, rows) -> int32 [len(rows)], which images stand there.
     indices: Callable[[int, np.ndarray], np.ndarray]
     # (indices) -> {"image": ..., "condition": {"label": ...}}.
