@@ -1,0 +1,7 @@
+"""python -m gen_jax VERB ..."""
+
+import sys
+
+from gen_jax.cli import main
+
+sys.exit(main())

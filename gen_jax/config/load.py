@@ -1,0 +1,230 @@
+"""From a config file and overrides to a checked config."""
+
+import ast
+import difflib
+import importlib.util
+import inspect
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import ml_collections
+
+from gen_jax.config.fields import FIELDS, SCHEDULE, Field, find
+from gen_jax.errors import InputError
+
+
+def directory() -> Path:
+    """Where the shipped configs are: inside the wheel, or beside the package in a checkout."""
+    package = Path(__file__).parent.parent
+    return package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
+
+
+def shipped() -> list[str]:
+    """The names of the shipped configs."""
+    return sorted(p.stem for p in directory().glob("*.py") if not p.stem.startswith("_"))
+
+
+def load(name: str, overrides: Iterable[tuple[str, str]] = ()) -> ml_collections.ConfigDict:
+    """The config called `name` (a shipped one, or path/to/file.py[:argument]) with overrides applied.
+
+    Args:
+      overrides: (dotted path, text) pairs, applied in order; architectures first, for they decide which
+        fields there are.
+
+    Raises:
+      InputError: no such file, a file that fails, an unknown field, a value of the wrong type or range.
+    """
+    config = _execute(name)
+    overrides = sorted(overrides, key=lambda pair: not pair[0].endswith(".name"))
+    for path, text in overrides:
+        if path.endswith(".name"):
+            override(config, path, text)
+    check(config)
+    complete(config)
+    for path, text in overrides:
+        if not path.endswith(".name"):
+            override(config, path, text)
+    check(config)
+    return config.lock()
+
+
+def _execute(name: str) -> ml_collections.ConfigDict:
+    file, _, argument = name.partition(":")
+    path = Path(file) if file.endswith(".py") else directory() / f"{file}.py"
+    if not path.is_file():
+        near = difflib.get_close_matches(Path(file).stem, shipped(), n=1)
+        hint = f"did you mean {near[0]}? there are: " if near else "there are: "
+        raise InputError(f"config file {file} not found; {hint}{', '.join(shipped())}")
+    spec = importlib.util.spec_from_file_location(f"gen_jax_config_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        get_config = getattr(module, "get_config", None)
+        if get_config is None:
+            raise InputError(f"config file {path} has no get_config(); see configs/vae_digits.py for an example")
+        takes_argument = bool(inspect.signature(get_config).parameters)
+        if argument and not takes_argument:
+            raise InputError(f"--config={name}: get_config() of {path} takes no argument; leave out :{argument}")
+        config = get_config(argument) if argument else get_config()
+    except InputError:
+        raise
+    except Exception as error:  # a user's file may fail in any way; where it did is in the message
+        line = f"line {error.__traceback__.tb_next.tb_lineno}: " if error.__traceback__.tb_next else ""
+        message = " ".join(str(error).split())
+        raise InputError(f"config file {path} fails: {line}{type(error).__name__}: {message}") from error
+    if not isinstance(config, ml_collections.ConfigDict):
+        raise InputError(f"config file {path}: get_config() must return a ConfigDict; start from gen_jax.config.base")
+    return config.unlock()
+
+
+def complete(config: ml_collections.ConfigDict) -> None:
+    """Gives each network the fields that its architecture has, and drops those of another architecture."""
+    from gen_jax.methods import METHODS
+
+    for section, table in METHODS[config.method].NETWORKS.items():
+        chosen = config.model.get(section)
+        if chosen is None or "name" not in chosen:
+            raise InputError(f"model.{section}.name: missing; there are: {', '.join(sorted(table))}")
+        if chosen.name not in table:
+            raise InputError(
+                f"model.{section}.name={chosen.name}: no such {section}; there are: {', '.join(sorted(table))}"
+            )
+        own = {k: v for k, v in _network_fields(table[chosen.name]).items() if find(f"model.{section}.{k}")}
+        kept = {k: v for k, v in chosen.items() if k == "name" or k in own}
+        config.model[section] = {**own, **kept}
+
+
+def _network_fields(module) -> dict:
+    """The fields of a Flax module that have defaults."""
+    fields = module.__dataclass_fields__
+    return {name: f.default for name, f in fields.items() if isinstance(f.default, (int, float, str, bool, tuple))}
+
+
+def flatten(config: Mapping, prefix: str = "") -> dict:
+    """Dotted path -> value, a schedule section being flattened too."""
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping | ml_collections.ConfigDict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def override(config: ml_collections.ConfigDict, path: str, text: str) -> None:
+    """Sets the field at `path` from the text of a flag."""
+    flag = f"--config.{path}"
+    *sections, last = path.split(".")
+    at = config
+    for depth, name in enumerate([*sections, last]):
+        if not isinstance(at, ml_collections.ConfigDict):
+            parent = ".".join(path.split(".")[:depth])
+            raise InputError(f"{flag}: {parent} is a plain value, it has no field {name}")
+        if name not in at:
+            here = ".".join(path.split(".")[:depth])
+            known = [k for k in at.keys()]
+            near = difflib.get_close_matches(name, known, n=1)
+            where = f" {here} has" if here else " there are"
+            hint = f"did you mean {near[0]}?" if near else f"{where.strip()}: {', '.join(sorted(known))}"
+            raise InputError(f"{flag}: no such field; {hint}")
+        at = at[name] if depth < len(sections) else at
+    field = find(path)
+    if field is None:
+        raise InputError(f"{flag}: is a section; set one of its fields: {', '.join(sorted(at[last].keys()))}")
+    at[last] = parse(flag, field, text)
+
+
+def parse(flag: str, field: Field, text: str):
+    """The value that `text` means for `field`."""
+    wrong = InputError(f"{flag}={text}: expected {describe_kind(field)}")
+    if field.kind is str:
+        return text
+    if field.kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise InputError(f"{flag}={text}: expected true or false")
+        return text.lower() == "true"
+    try:
+        if field.kind is int:
+            return int(text)
+        if field.kind is tuple:
+            value = ast.literal_eval(text if text.strip().startswith(("(", "[")) else f"({text},)")
+            return tuple(value)
+        if field.kind == SCHEDULE and text.strip().startswith("{"):
+            return dict(ast.literal_eval(text))
+        return float(text)
+    except (ValueError, SyntaxError, TypeError):
+        raise wrong from None
+
+
+def describe_kind(field: Field) -> str:
+    """What a value of this field must be, in words."""
+    if field.kind == SCHEDULE:
+        return "float, or a schedule such as {'kind': 'cosine', 'start': 1e-3, 'end': 0.0}"
+    return "tuple of int, such as 200,200" if field.kind is tuple else field.kind.__name__
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Refuses unknown fields, wrong types and values out of range, naming the field."""
+    from gen_jax.config.base import base
+
+    for path, value in flatten(config).items():
+        field = find(path)
+        if field is None:
+            parent = path.rpartition(".")[0]
+            if getattr(find(parent), "kind", "") is not SCHEDULE and find(parent) is not None:
+                raise InputError(f"{parent}: is a plain value, not a section")
+            near = difflib.get_close_matches(path, [*FIELDS, *flatten(config)], n=2)
+            near = [n for n in near if n != path and "*" not in n]
+            raise InputError(f"{path}: no such field" + (f"; did you mean {near[0]}?" if near else ""))
+        _check_value(path, field, value)
+    for path in flatten(base(config.method)):
+        _require(config, path)
+
+
+def _require(config, path):
+    at = config
+    for name in path.split("."):
+        if name not in at:
+            raise InputError(f"{path}: missing; start the config from gen_jax.config.base")
+        at = at[name]
+
+
+def _check_value(path: str, field: Field, value) -> None:
+    kind = float if field.kind == SCHEDULE else field.kind
+    fits = isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
+    if not fits:
+        raise InputError(f"{path}={value!r}: expected {describe_kind(field)}")
+    if kind is str:
+        choices = list(field.choices()) if field.choices else [value]
+        if value not in choices:
+            near = difflib.get_close_matches(value, choices, n=1)
+            hint = f"did you mean {near[0]}? there are: " if near else "there are: "
+            raise InputError(f"{path}={value}: no such choice; {hint}{', '.join(sorted(choices))}")
+        return
+    for number in value if kind is tuple else (value,):
+        if not isinstance(number, (int, float)) or number != number:
+            raise InputError(f"{path}={value}: expected {describe_kind(field)}")
+        if field.least is not None and number < field.least:
+            raise InputError(f"{path}={value}: must be >= {field.least}")
+        if field.most is not None and number > field.most:
+            raise InputError(f"{path}={value}: must be <= {field.most}")
+
+
+def to_json(config: ml_collections.ConfigDict) -> dict:
+    """The config as plain dicts, as config.json holds it (tuples become lists)."""
+    return json.loads(config.to_json())
+
+
+def from_json(values: dict) -> ml_collections.ConfigDict:
+    """The config that `to_json` wrote."""
+    config = ml_collections.ConfigDict(values, type_safe=False)
+    for path, value in flatten(config).items():
+        if isinstance(value, (list, tuple)):
+            *sections, last = path.split(".")
+            at = config
+            for name in sections:
+                at = at[name]
+            del at[last]
+            at[last] = tuple(value)
+    return config.lock()

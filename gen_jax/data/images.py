@@ -1,0 +1,113 @@
+"""Images: a source decoded, brought to one shape, and read by many threads."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from gen_jax.data.decode import Undecodable, decode
+from gen_jax.data.resize import resize
+from gen_jax.data.source import Source, Stored
+from gen_jax.errors import InputError
+
+PROBES = 100  # images looked at before anything is promised about the set
+READ_AT_ONCE = 1024
+PER_TASK = 16  # a thread's portion: small images decode faster than tasks are handed over
+
+
+class Fit(NamedTuple):
+    """How each image of a set becomes pixels; the same for both splits."""
+
+    shape: tuple[int, int, int]
+    zero_one: bool  # stored as 0 and 1, scaled to 0 and 255
+    binary: bool  # every pixel is 0 or 255: zero_one, and not interpolated
+    pixels: Callable[[Stored], np.ndarray]  # stored -> uint8 [H, W, C]; raises Undecodable
+
+
+def fit(source: Source, *, image_size: int, channels: int, mode: str) -> Fit:
+    """Looks at 100 evenly spaced images of the train split and settles how to read the set.
+
+    If they hold the values 0 and 1 only, as `binarized_mnist` does, the set is scaled to 0 and 255.
+
+    Raises:
+      InputError: if none of them can be decoded.
+    """
+    stored, _ = source.read(evenly(source.size, PROBES))
+    probes, failures = [], []
+    for one in stored:
+        try:
+            probes.append(_decoded(one))
+        except Undecodable as error:
+            failures.append(error)
+    if not probes:
+        raise InputError(f"{source.describe(0)} cannot be decoded ({failures[0]}); remove or replace it")
+    zero_one = bool(max(probe.max() for probe in probes) == 1)
+
+    def pixels(stored: Stored) -> np.ndarray:
+        image = _decoded(stored)
+        if zero_one:
+            if image.max() > 1:
+                raise Undecodable("it holds values above 1 in a set of 0 and 1")
+            image = image * np.uint8(255)
+        return resize(image, image_size=image_size, channels=channels, mode=mode)
+
+    fitted = [pixels(probe) for probe in probes]
+    # Interpolation makes greys of black and white.
+    binary = zero_one and all(np.isin(image, (0, 255)).all() for image in fitted)
+    return Fit(fitted[0].shape, zero_one, binary, pixels)
+
+
+def read(source: Source, how: Fit, indices: np.ndarray) -> Mapping[str, np.ndarray]:
+    """The images that stand at `indices`: `image` uint8 [n, H, W, C] and, if any, `label` int32 [n].
+
+    Raises:
+      InputError: naming every image that cannot be decoded or has another shape than the set's.
+    """
+    image = np.empty((len(indices), *how.shape), np.uint8)
+    labels, failures = [], []
+    for start in range(0, len(indices), READ_AT_ONCE):
+        here = slice(start, start + READ_AT_ONCE)
+        stored, label = source.read(indices[here])
+        labels += [] if label is None else [label]
+        fill = functools.partial(_fill, how, stored, image[here])
+        for failed in _threads().map(fill, range(0, len(stored), PER_TASK)):
+            failures += [(source.describe(int(indices[start + place])), reason) for place, reason in failed]
+    if failures:
+        named = ", ".join(f"{name} ({reason})" for name, reason in failures[:5])
+        more = f" and {len(failures) - 5} more" if len(failures) > 5 else ""
+        raise InputError(f"{len(failures)} images cannot be used: {named}{more}; remove or replace them")
+    return {"image": image, "label": np.concatenate(labels)} if labels else {"image": image}
+
+
+def evenly(size: int, count: int) -> np.ndarray:
+    """At most `count` indices of a set of `size`, evenly spaced; all of them where they are few."""
+    count = min(size, count)
+    return np.arange(count) * size // count
+
+
+def _decoded(stored: Stored) -> np.ndarray:
+    return decode(stored) if isinstance(stored, bytes) else stored
+
+
+def _fill(how: Fit, stored: list[Stored], image: np.ndarray, start: int) -> list[tuple[int, str]]:
+    """Decodes one thread's portion into `image`; returns (place, reason) of what could not be."""
+    failed = []
+    for place in range(start, min(start + PER_TASK, len(stored))):
+        try:
+            pixels = how.pixels(stored[place])
+            if pixels.shape != how.shape:
+                here, there = ("x".join(map(str, shape)) for shape in (pixels.shape, how.shape))
+                field = "image_size" if pixels.shape[:2] != how.shape[:2] else "channels"
+                raise Undecodable(f"{here} where others are {there}: set data.{field}")
+            image[place] = pixels
+        except Undecodable as error:
+            failed.append((place, str(error)))
+    return failed
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="gen_jax.data")

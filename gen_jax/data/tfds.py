@@ -1,0 +1,119 @@
+"""Image data sets that TFDS has prepared on disk in ArrayRecord form, read without TensorFlow.
+
+Nothing here downloads: TFDS would retry for minutes on a machine without a network, so we look
+on the disk ourselves and fail at once with the command to run.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from gen_jax.data.source import Source, Splits, hold_out, stamp
+from gen_jax.errors import InputError
+
+# Name, name/config, each with or without :version.
+NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[\w.+-]+))?(:(?P<version>\d+\.\d+\.\d+))?")
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+def data_dir() -> Path:
+    """$TFDS_DATA_DIR or ~/tensorflow_datasets, absolute: with a relative one TFDS may start to download."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
+
+
+def prepared() -> list[str]:
+    """Names of the data sets in `data_dir()`, of images or not."""
+    root = data_dir()
+    found = sorted({path.relative_to(root).parts[0] for path in root.glob("*/**/dataset_info.json")})
+    return [name for name in found if NAME.fullmatch(name)]
+
+
+def locate(name: str, root: Path) -> Path:
+    """The folder of a prepared data set: its newest version, unless the name gives one.
+
+    Raises:
+      InputError: it is not prepared there, or several configs are and the name chooses none.
+    """
+    parts = NAME.fullmatch(name)
+    if not parts:
+        raise InputError(f"data.name={name}: no such form; give NAME, NAME/CONFIG or NAME:1.2.3")
+    top = root / parts["name"]
+    configs = [top / parts["config"]] if parts["config"] else [top, *sorted(top.glob("*/"))]
+    found = {}
+    for config in configs:
+        versions = [folder for folder in config.glob("*/") if (folder / "dataset_info.json").is_file()]
+        versions = [folder for folder in versions if VERSION.fullmatch(folder.name)]
+        if parts["version"]:
+            versions = [folder for folder in versions if folder.name == parts["version"]]
+        if versions:
+            found[config] = max(versions, key=lambda folder: [int(n) for n in folder.name.split(".")])
+    if not found:
+        raise InputError(f"data set {name} is not prepared in {root}; run: gen-jax prepare {name}")
+    if len(found) > 1:
+        choices = ", ".join(f"{parts['name']}/{config.name}" for config in found)
+        raise InputError(f"data.name={name}: several configs are prepared; choose one of {choices}")
+    return next(iter(found.values()))
+
+
+def open_splits(name: str) -> Splits:
+    """Opens a prepared data set: its features `image` and, where it is a class, `label`.
+
+    "train" is TFDS's train split and never the validation split; every 10th image is held out as test
+    where there is no test split.
+
+    Raises:
+      InputError: not prepared, prepared as TFRECORD, or without an image.
+    """
+    folder = locate(name, data_dir())
+    stored_as = json.loads((folder / "dataset_info.json").read_text()).get("fileFormat", "tfrecord")
+    if stored_as != "array_record":
+        raise InputError(
+            f"data set {name} in {folder} is stored as {stored_as}, which only TensorFlow reads; "
+            f"prepare it again elsewhere: TFDS_DATA_DIR=OTHER gen-jax prepare {name}"
+        )
+    import tensorflow_datasets as tfds  # here, since it takes a second
+
+    builder = tfds.builder_from_directory(folder)
+    features = builder.info.features
+    image = features["image"] if "image" in features else None
+    if not isinstance(image, tfds.features.Image) or image.np_dtype not in (np.uint8, np.uint16):
+        raise InputError(
+            f"data set {name} has no image of 8 or 16 bits; its features are {', '.join(sorted(features))}"
+        )
+    if "train" not in builder.info.splits:
+        raise InputError(f"data set {name} has no train split; it has {', '.join(builder.info.splits)}")
+    if "test" in builder.info.splits:
+        return {split: lambda split=split: _source(name, builder, split) for split in ("train", "test")}
+    return hold_out(_source(name, builder, "train"), every=10)
+
+
+def _source(name: str, builder, split: str) -> Source:
+    import tensorflow_datasets as tfds
+
+    # We decode with Pillow, as for every other source: TFDS would use OpenCV where that is installed, whose
+    # JPEG pixels differ, and would complain where it is not.
+    records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+    label = builder.info.features["label"] if "label" in builder.info.features else None
+    labelled = isinstance(label, tfds.features.ClassLabel)
+
+    def read(indices: np.ndarray) -> tuple[list[bytes], np.ndarray | None]:
+        examples = records.__getitems__(np.asarray(indices).tolist())  # in bulk: twice as fast
+        images = [example["image"] for example in examples]
+        if not labelled:
+            return images, None
+        labels = np.array([example["label"] for example in examples], np.int32)
+        if labels.min() < 0:
+            raise InputError(f"data set {name} has no labels in its {split} split; use another set")
+        return images, labels
+
+    paths = [Path(path) for path in builder.info.splits[split].filepaths]
+    return Source(
+        size=len(records),
+        read=read,
+        describe=lambda index: f"{name} {split} image {index}",
+        class_names=tuple(label.names) if labelled else (),
+        files=tuple(stamp(path, path.name) for path in paths),
+    )

@@ -1,0 +1,67 @@
+"""Random choices about a batch of images, made on the device inside the step.
+
+Noise is keyed by row and not drawn by one call for the whole batch: with the batch sharded it is
+then sharded by itself, and row r gets the same noise on one device and on eight.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Key, UInt8
+
+BINARIZE = ("none", "dynamic", "static", "threshold")
+
+
+def keys_of(key: Key[Array, ""], numbers: Int[Array, " b"]) -> Key[Array, " b"]:
+    """One key for each number (a row, or an image's index)."""
+    return jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
+
+
+def bernoulli(image: UInt8[Array, "b h w c"], keys: Key[Array, " b"]) -> UInt8[Array, "b h w c"]:
+    """Each pixel is 255 with probability value / 255, else 0. The values 0 and 255 never change."""
+    uniform = jax.vmap(lambda key: jax.random.uniform(key, image.shape[1:]))(keys)  # in [0, 1)
+    return _black_or_white(uniform < image / jnp.float32(255))
+
+
+def threshold(image: UInt8[Array, "b h w c"]) -> UInt8[Array, "b h w c"]:
+    """Each pixel is 255 where its value is 128 or more, else 0."""
+    return _black_or_white(image >= 128)
+
+
+def mirror(image: UInt8[Array, "b h w c"], keys: Key[Array, " b"]) -> UInt8[Array, "b h w c"]:
+    """Each image is mirrored left to right with probability 1/2."""
+    heads = jax.vmap(jax.random.bernoulli)(keys)
+    return jnp.where(heads[:, None, None, None], image[:, :, ::-1], image)
+
+
+def make(*, binarize: str, flip: bool, seed: int) -> Callable[[Mapping, jax.Array], Mapping]:
+    """Returns transform(batch, key) -> batch.
+
+    Args:
+      binarize: "none"; "dynamic", drawn anew at each call; "static", drawn once: a function of `seed`
+        and the image's index alone; "threshold".
+      flip: mirror half of the images, chosen anew at each call.
+      seed: of the static draw.
+    """
+
+    def transform(batch: Mapping, key: jax.Array) -> Mapping:
+        image = batch["image"]
+        noise_key, flip_key = jax.random.split(key)
+        if binarize == "dynamic":
+            image = bernoulli(image, keys_of(noise_key, batch["row"]))
+        elif binarize == "static":
+            # The generator is named, so that the bits are the same where another is the default.
+            fixed = jax.random.key(seed, impl="threefry2x32")
+            image = bernoulli(image, keys_of(fixed, batch["index"]))
+        elif binarize == "threshold":
+            image = threshold(image)
+        if flip:  # after the static draw, whose bits belong to the image as stored
+            image = mirror(image, keys_of(flip_key, batch["row"]))
+        return {**batch, "image": image}
+
+    return transform
+
+
+def _black_or_white(white: jax.Array) -> jax.Array:
+    return jnp.where(white, jnp.uint8(255), jnp.uint8(0))

@@ -1,0 +1,40 @@
+"""What a config would do, without doing it: shapes, sizes, cost, and one step compiled."""
+
+import time
+
+import jax
+from flax import traverse_util
+
+from gen_jax.program import build
+from gen_jax.train import short
+
+
+def describe(config) -> str:
+    """A page of text. Compiles one call of the update and trains nothing."""
+    program = build(config)
+    state = program.abstract
+    lines = [
+        f"{program.dataset.name}: {program.dataset.spec.size:,} images"
+        f" {'x'.join(map(str, program.dataset.spec.shape))}, batch {config.data.batch_size}"
+        f" over {program.mesh.size} device(s), {program.method.draws} batch(es) an update"
+    ]
+    for name, params in state.params.items():
+        lines.append(f"{name}: {short(_size(params))} parameters")
+        for path, leaf in traverse_util.flatten_dict(params, sep="/").items():
+            lines.append(f"  {path:40} {'x'.join(map(str, leaf.shape)) or 'scalar'}")
+    memory = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    lines.append(f"state: {memory / 2**20:.1f} MiB a device (parameters, optimiser, averages)")
+    per_call = config.train.steps_per_call
+    feed = next(program.feeds(0, per_call, per_call))
+    began = time.monotonic()
+    compiled = program.jitted.lower(state, feed, program.resident, variants=program.variants(0, per_call)).compile()
+    lines.append(f"compiled {per_call} update(s) in {time.monotonic() - began:.1f} s")
+    lines.append(f"one call: {compiled.cost_analysis()['flops']:.3g} floating-point operations a device")
+    peak = compiled.memory_analysis()
+    if peak is not None:
+        lines.append(f"working memory: {peak.temp_size_in_bytes / 2**20:.1f} MiB a device")
+    return "\n".join(lines)
+
+
+def _size(tree):
+    return sum(x.size for x in jax.tree.leaves(tree))

@@ -1,0 +1,121 @@
+"""log p(images | parameters) in nats, summed over every axis but the first: one value per image, [B].
+
+Means and scales are in the units of the images, [0, 1]. Parameters broadcast against the images (one log_std
+for all pixels, one per channel, one per pixel), which have the full shape [B, ...]. No function raises.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.nn import log_sigmoid, log_softmax, logsumexp
+from jaxtyping import Array, Float
+from jaxtyping import ArrayLike as Like
+
+
+def bernoulli(images: Float[Array, " B *event"], logits: Float[Like, "..."]) -> Float[Array, " B"]:
+    """x log p + (1 - x) log(1 - p), p = sigmoid(logits) (Kingma & Welling 2014, eq. 11).
+
+    Args:
+      images: [B, ...] in {0, 1}. Grey values in between give a cross-entropy, which is no log-likelihood.
+      logits: unbounded; finite gradients at +-1e4.
+
+    Returns:
+      log p [B], <= 0.
+    """
+    return _sum(images * logits - jnp.logaddexp(0.0, logits))
+
+
+def gaussian(
+    images: Float[Array, " B *event"], mean: Float[Like, "..."], log_std: Float[Like, "..."]
+) -> Float[Array, " B"]:
+    """Diagonal normal log-density (Kingma & Welling 2014, eq. 12).
+
+    Also the density of latents: gaussian(z, mean, log_std) is log q(z|x), gaussian(z, 0.0, 0.0) is log p(z).
+
+    Args:
+      images: [B, ...], any range.
+      mean: in the units of the images.
+      log_std: log of the standard deviation; float32 squares its inverse, so keep it above -40.
+
+    Returns:
+      log p [B]: a density, so of either sign, and not comparable with the likelihood of discrete pixels.
+    """
+    return _sum(-0.5 * ((images - mean) * jnp.exp(-log_std)) ** 2 - log_std - 0.5 * jnp.log(2.0 * jnp.pi))
+
+
+def discretized_logistic(
+    images: Float[Array, " B *event"],
+    mean: Float[Like, "..."],
+    log_scale: Float[Like, "..."],
+    levels: int = 256,
+) -> Float[Array, " B"]:
+    """The mass that a logistic gives to the bin of each pixel value (Kingma et al. 2016, section 5.2).
+
+        p(x) = F(x + h) - F(x - h),   F(u) = sigmoid((u - mean) / scale),   h = 1/2 / (levels - 1)
+
+    The bins of 0 and 1 reach to -infinity and +infinity, so that the masses of all levels sum to 1 (Salimans
+    et al. 2017, eq. 2, which counts x in levels).
+
+    Args:
+      images: [B, ...] in [0, 1], multiples of 1 / (levels - 1): rounded to the nearest, so of zero gradient.
+      mean: in the units of the images; finite gradients at +-1e4.
+      log_scale: log of the scale in the units of the images. Read as +-30 beyond that, with zero gradient.
+      levels: number of pixel values, >= 2.
+
+    Returns:
+      log p [B], <= 0, of discrete data: divide by log 2 and the number of dimensions for bits/dim.
+    """
+    return _sum(_log_bin(images, mean, log_scale, levels))
+
+
+def discretized_logistic_mixture(
+    images: Float[Array, " B *event"],
+    logits: Float[Array, "B *event K"],
+    means: Float[Array, "B *event K"],
+    log_scales: Float[Like, "..."],
+    levels: int = 256,
+) -> Float[Array, " B"]:
+    """Every pixel and channel has its own mixture of K discretised logistics (Salimans et al. 2017, eq. 2).
+
+    The channels are independent given the parameters; the paper's coupling of green and blue is not here.
+
+    Args:
+      images: [B, ...] in [0, 1], multiples of 1 / (levels - 1): rounded to the nearest, so of zero gradient.
+      logits: [B, ..., K], softmax(logits) are the mixture weights.
+      means: [B, ..., K], in the units of the images.
+      log_scales: [B, ..., K] or broadcasting to it, as in `discretized_logistic`.
+      levels: number of pixel values, >= 2.
+
+    Returns:
+      log p [B], <= 0.
+    """
+    components = _log_bin(images[..., None], means, log_scales, levels)
+    return _sum(logsumexp(log_softmax(logits) + components, axis=-1))
+
+
+def _sum(terms: jax.Array) -> jax.Array:
+    return jnp.sum(terms, axis=tuple(range(1, terms.ndim)))
+
+
+def _log_bin(images, mean, log_scale, levels):
+    """log[F(x + h) - F(x - h)] per value, without subtracting two numbers that are nearly equal.
+
+    In units of one level, with upper = (k + 1/2 - centre) / scale and lower = (k - 1/2 - centre) / scale,
+
+        sigmoid(upper) - sigmoid(lower) = sigmoid(upper) sigmoid(-lower) (1 - exp(-1 / scale))
+
+    holds exactly, and an edge bin drops the factors of its infinite end: no logarithm is of a difference.
+    The index k is a whole number, so the upper end of one bin is bitwise the lower end of the next and the
+    masses sum to 1 at any scale, which the ends k / 255 +- 1 / 510 do not in float32.
+    """
+    k = jnp.round(images * (levels - 1))
+    centre = mean * (levels - 1)
+    inverse_scale = jnp.exp(-jnp.clip(log_scale, -30.0, 30.0)) / (levels - 1)
+    below_upper = log_sigmoid((k + 0.5 - centre) * inverse_scale)
+    above_lower = log_sigmoid(-(k - 0.5 - centre) * inverse_scale)
+    between = jnp.log(-jnp.expm1(-inverse_scale))
+    lowest, highest = k == 0, k == levels - 1
+    return (
+        jnp.where(highest, 0.0, below_upper)
+        + jnp.where(lowest, 0.0, above_lower)
+        + jnp.where(lowest | highest, 0.0, between)
+    )

@@ -1,0 +1,240 @@
+"""The variational autoencoder (Kingma & Welling 2014; Rezende et al. 2014).
+
+    log p(x) >= E_q(z|x) [log p(x|z)] - KL(q(z|x) || p(z)),   q(z|x) = N(mean, exp(log_std)^2),   p(z) = N(0, 1)
+
+trained on one sample z = mean + exp(log_std) * noise with the analytic KL; `beta` weighs the KL
+(Higgins et al. 2017), and a schedule of it is KL warm-up (Sonderby et al. 2016).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from gen_jax import randomness
+from gen_jax.data.dataset import Spec
+from gen_jax.errors import InputError
+from gen_jax.losses import bounds, divergences, likelihoods
+from gen_jax.method import Method, State, Variables, mean
+from gen_jax.methods import sections
+from gen_jax.networks import DECODERS, ENCODERS
+from gen_jax.optimizers import update_average
+
+NETWORKS = {"encoder": ENCODERS, "decoder": DECODERS}
+OBJECTIVE = {"likelihood": "bernoulli", "scale": "learned", "log_scale": -1.0, "beta": 1.0}
+OPTIMIZER = {"learning_rate": 1e-3}
+TRAIN = {}
+
+# Decoded samples held at once while estimating a likelihood: 20 to an image.
+_BLOCK = 20
+
+
+class Likelihood(NamedTuple):
+    """p(x | z) as functions of the decoder's raw output [B, H, W, C] and a log scale [C]."""
+
+    log_prob: Callable  # (images, raw, log_scale) -> [B] nats
+    mean: Callable  # raw -> images in [0, 1], E[x | z]
+    inverse_mean: Callable  # images -> raw: where the output bias starts
+    scaled: bool  # whether there is a scale
+
+
+LIKELIHOODS = {
+    "bernoulli": Likelihood(
+        lambda images, raw, _: likelihoods.bernoulli(images, raw),
+        jax.nn.sigmoid,
+        lambda images: jax.scipy.special.logit(jnp.clip(images, 0.001, 0.999)),
+        scaled=False,
+    ),
+    "gaussian": Likelihood(likelihoods.gaussian, lambda raw: jnp.clip(raw, 0.0, 1.0), lambda x: x, scaled=True),
+    "discretized_logistic": Likelihood(
+        likelihoods.discretized_logistic, lambda raw: jnp.clip(raw, 0.0, 1.0), lambda x: x, scaled=True
+    ),
+}
+
+
+def make(config, spec: Spec) -> Method:
+    """The VAE of a config; refuses what does not go together."""
+    if config.objective.likelihood == "bernoulli" and not spec.binary:
+        if spec.shape[-1] != 1:
+            raise InputError(
+                f"objective.likelihood=bernoulli: {config.data.name} has colour images;"
+                " use discretized_logistic or gaussian"
+            )
+        raise InputError(
+            f"objective.likelihood=bernoulli: the pixels of {config.data.name} are not binary;"
+            " set data.binarize to dynamic, static or threshold"
+        )
+    network = partial(sections.network, config=config, spec=spec)
+    schedule = partial(sections.schedule, config, spec=spec)
+    return vae(
+        encoder=network(ENCODERS, section="encoder", latent_size=config.model.latent_size),
+        decoder=network(DECODERS, section="decoder", shape=spec.shape),
+        latent_size=config.model.latent_size,
+        likelihood=LIKELIHOODS[config.objective.likelihood],
+        log_scale=config.objective.log_scale,
+        learn_scale=config.objective.scale == "learned",
+        optimizer=sections.optimizer(config),
+        keep_average=config.optimizer.average != 0,
+        classes=sections.classes(config, spec),
+        schedules={
+            "learning_rate": schedule(config.optimizer.learning_rate),
+            "b2": schedule(config.optimizer.b2),
+            "average": schedule(config.optimizer.average),
+            "beta": schedule(config.objective.beta),
+        },
+    )
+
+
+def vae(
+    encoder: nn.Module,
+    decoder: nn.Module,
+    latent_size: int,
+    likelihood: Likelihood,
+    log_scale: float,
+    learn_scale: bool,
+    optimizer: Callable,
+    keep_average: bool,
+    classes: int,
+    schedules: dict,
+) -> Method:
+    """The VAE of these networks; see the module's docstring for the equations."""
+
+    def init(key, example, resources):
+        key_encoder, key_decoder = jax.random.split(key)
+        images = _to_float(example["image"])
+        condition = example.get("condition")
+        latents = jnp.zeros((images.shape[0], latent_size))
+        params = {
+            "encoder": encoder.init(key_encoder, images, condition)["params"],
+            "decoder": decoder.init(key_decoder, latents, condition)["params"],
+        }
+        if likelihood.scaled and learn_scale:
+            params["likelihood"] = {"log_scale": jnp.full((images.shape[-1],), log_scale)}
+        # The decoder starts at the mean image: without this the first epochs only learn where the ink is.
+        output = params["decoder"]["output"]
+        start = likelihood.inverse_mean(resources["mean"])
+        per_pixel = output["bias"].size == start.size
+        output["bias"] = (start if per_pixel else start.mean((0, 1))).reshape(output["bias"].shape)
+        return State(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            collections={},
+            opt_state=optimizer(learning_rate=0.0, b2=0.999).init(params),
+            average={"params": params, "collections": {}} if keep_average else {},
+        )
+
+    def variables(state, average=True):
+        if average and state.average:
+            return Variables(**state.average)
+        return Variables(state.params, state.collections)
+
+    def posterior(params, images, condition=None):
+        return encoder.apply({"params": params["encoder"]}, images, condition)
+
+    def decode_raw(params, latents, condition=None):
+        return decoder.apply({"params": params["decoder"]}, latents, condition)[..., 0]
+
+    def log_prob(params, images, raw):
+        scale = params["likelihood"]["log_scale"] if "likelihood" in params else jnp.float32(log_scale)
+        return likelihood.log_prob(images, raw, scale)
+
+    def terms(params, images, noise, condition=None):
+        mu, log_std = posterior(params, images, condition)
+        latents = mu + jnp.exp(log_std) * noise
+        return {
+            "log_likelihood": log_prob(params, images, decode_raw(params, latents, condition)),
+            "kl": divergences.gaussian_kl(mu, log_std).sum(-1),
+        }
+
+    def step(state, batches, key, hyper, variant):
+        (batch,) = batches
+        images = _to_float(batch["image"])
+        noise = randomness.normal(randomness.row_keys(key, batch["row"]), (latent_size,))
+
+        def loss(params):
+            parts = terms(params, images, noise, batch.get("condition"))
+            parts["loss"] = -bounds.elbo(parts["log_likelihood"], parts["kl"], hyper["beta"])
+            return parts["loss"].mean(), parts
+
+        grads, parts = jax.grad(loss, has_aux=True)(state.params)
+        rule = optimizer(learning_rate=hyper["learning_rate"], b2=hyper["b2"])
+        updates, opt_state = rule.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        average = state.average
+        if average:
+            now = {"params": params, "collections": {}}
+            average = update_average(average, now, hyper["average"], images.shape[0])
+        metrics = {name: mean(value) for name, value in parts.items()}
+        return State(state.step + 1, params, {}, opt_state, average), metrics
+
+    def latents(variables, keys):
+        return randomness.normal(keys, (latent_size,))
+
+    def decode(variables, latents, condition=None):
+        return likelihood.mean(decode_raw(variables.params, latents, condition))
+
+    def sample(variables, keys, condition=None, temperature=1.0):
+        if classes and condition is None:
+            condition = randomness.labels(keys, classes)
+        return decode(variables, temperature * latents(variables, keys), condition)
+
+    def encode(variables, images, condition=None):
+        return posterior(variables.params, images, condition)[0]
+
+    def reconstruct(variables, images, condition=None):
+        return decode(variables, encode(variables, images, condition), condition)
+
+    def bound(variables, images, keys, condition=None):
+        parts = terms(variables.params, images, randomness.normal(keys, (latent_size,)), condition)
+        return {**parts, "elbo": bounds.elbo(parts["log_likelihood"], parts["kl"])}
+
+    @partial(jax.jit, static_argnames="count")
+    def log_weights(params, images, condition, mu, log_std, keys, start, count):
+        """log p(x, z) - log q(z | x) of `count` samples a row: [B, count]."""
+        # Rows stay the leading axis, so that the reshape below moves nothing between devices.
+        sample_keys = jax.vmap(lambda key: jax.vmap(lambda i: jax.random.fold_in(key, i))(start + jnp.arange(count)))
+        noise = jax.vmap(lambda k: randomness.normal(k, (latent_size,)))(sample_keys(keys))
+        latents = mu[:, None] + jnp.exp(log_std)[:, None] * noise
+        repeat = partial(jax.tree.map, lambda x: jnp.repeat(x, count, axis=0))
+        raw = decode_raw(params, latents.reshape(-1, latent_size), repeat(condition))
+        log_p = log_prob(params, repeat(images), raw).reshape(-1, count)
+        # log p(z) - log q(z | x): the normalising constants of the two Gaussians cancel.
+        return log_p + (0.5 * noise**2 + log_std[:, None] - 0.5 * latents**2).sum(-1)
+
+    def log_likelihood(variables, images, keys, samples, condition=None):
+        """Importance-weighted estimate with `samples` draws, in blocks: memory does not grow with it.
+
+        The loop over blocks is Python's, for on CPU a convolution inside a compiled loop is some 19 times
+        slower: call this as it is, not under jit.
+        """
+        mu, log_std = encode_posterior(variables.params, images, condition)
+        total = jnp.full(images.shape[0], -jnp.inf)
+        for start in range(0, samples, _BLOCK):
+            count = min(_BLOCK, samples - start)
+            block = log_weights(variables.params, images, condition, mu, log_std, keys, start, count)
+            total = jnp.logaddexp(total, jax.nn.logsumexp(block, axis=1))
+        return total - jnp.log(samples)
+
+    encode_posterior = jax.jit(posterior)
+
+    return Method(
+        init=init,
+        variables=variables,
+        step=step,
+        schedules=schedules,
+        sample=sample,
+        latents=latents,
+        encode=encode,
+        decode=decode,
+        reconstruct=reconstruct,
+        log_likelihood=log_likelihood,
+        bound=bound,
+    )
+
+
+def _to_float(images):
+    return images.astype(jnp.float32) / 255.0

@@ -1,0 +1,28 @@
+"""Architectures by the name that a config gives them; one file each, Flax Linen.
+
+All take the image shape (H, W, C), H and W multiples of 4 from 8 up, C 1 or 3, and, like every
+network, plain keyword fields. Adversarial pairs speak images in [-1, 1], encoders read [0, 1].
+
+    Generator(shape, width, classes, norm, dtype)(z [B, Z], condition, train) -> images [B, H, W, C]
+    Discriminator(shape, width, classes, norm, dtype)(images, condition, train) -> logits [B]
+    Encoder(latent_size, ..., classes, dtype)(images, condition) -> mean [B, Z], log_std [B, Z]
+    Decoder(shape, ..., outputs, classes, dtype)(z, condition) -> [B, H, W, C, outputs]
+
+A condition is {"label": int32 [B]}, needed where classes > 0. Collections besides the parameters:
+"batch_stats" (batch norm) and "spectral" (spectral norm), both changed by train=True calls only.
+"""
+
+from gen_jax.networks import conv, convnet, dcgan, mlp, sngan
+
+GENERATORS = {"dcgan": dcgan.Generator, "sngan": sngan.Generator, "convnet": convnet.Generator}
+DISCRIMINATORS = {
+    "dcgan": dcgan.Discriminator,
+    "sngan": sngan.Discriminator,
+    "convnet": convnet.Discriminator,
+}
+ENCODERS = {"mlp": mlp.Encoder, "conv": conv.Encoder}
+DECODERS = {"mlp": mlp.Decoder, "conv": conv.Decoder}
+
+# The last layer of every decoder: params[OUTPUT]["bias"] holds, flat, the parameters that a method may
+# start at the data's mean: [H * W * C * outputs] of a mlp, [C * outputs] of a conv.
+OUTPUT = "output"

@@ -1,0 +1,80 @@
+"""A convolutional encoder and decoder: 4x4 convolutions of stride 2 down, their transposes up.
+
+`width` channels after the first halving, doubled at every further one. Kernels start He normal, the
+last layers Glorot uniform, biases at zero. A label is an embedding added to the dense features.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gen_jax.networks.conv_transpose import ConvTranspose
+from gen_jax.networks.labels import Condition, labels
+from gen_jax.networks.mlp import ACTIVATIONS
+from gen_jax.networks.pyramid import Shape, base, stages
+
+_glorot = nn.initializers.glorot_uniform()
+_he = nn.initializers.he_normal()
+# The transposed convolution sums only a quarter of its 16 taps at any one pixel.
+_he_transpose = nn.initializers.variance_scaling(2.0 * 4, "fan_in", "truncated_normal")
+
+
+class Encoder(nn.Module):
+    """Images -> mean and log standard deviation of q(z | x)."""
+
+    latent_size: int
+    width: int = 32
+    activation: str = "silu"
+    classes: int = 0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "B H W C"], condition: Condition = None
+    ) -> tuple[Float[Array, "B Z"], Float[Array, "B Z"]]:
+        """Images in [0, 1] -> (mean, log_std)."""
+        activation = ACTIVATIONS[self.activation]
+        x = images
+        for stage in range(stages(images.shape[1:])):
+            x = nn.Conv(self.width << stage, (4, 4), (2, 2), kernel_init=_he, dtype=self.dtype)(x)
+            x = activation(x)
+        x = x.astype(jnp.float32).reshape(x.shape[0], -1)
+        if self.classes:
+            x += nn.Embed(self.classes, x.shape[-1], embedding_init=nn.initializers.zeros)(labels(condition))
+        mean = nn.Dense(self.latent_size, kernel_init=_glorot, name="mean")(x)
+        log_std = nn.Dense(self.latent_size, kernel_init=_glorot, name="log_std")(x)
+        return mean, log_std
+
+
+class Decoder(nn.Module):
+    """Latents -> raw parameters of p(x | z), `outputs` of them a pixel and channel.
+
+    The last layer is networks.OUTPUT; its bias is [C * outputs].
+    """
+
+    shape: Shape
+    width: int = 32
+    activation: str = "silu"
+    outputs: int = 1
+    classes: int = 0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, z: Float[Array, "B Z"], condition: Condition = None
+    ) -> Float[Array, "B H W C outputs"]:
+        activation = ACTIVATIONS[self.activation]
+        count, (height, width) = stages(self.shape), base(self.shape)
+        channels = self.width << (count - 1)
+        x = nn.Dense(height * width * channels, kernel_init=_he, dtype=self.dtype)(z)
+        if self.classes:
+            x += nn.Embed(self.classes, x.shape[-1], embedding_init=nn.initializers.zeros)(labels(condition))
+        x = activation(x).reshape(-1, height, width, channels)
+        for stage in reversed(range(count - 1)):
+            x = ConvTranspose(self.width << stage, kernel_init=_he_transpose, dtype=self.dtype)(x)
+            x = activation(x)
+        features = self.shape[2] * self.outputs
+        x = ConvTranspose(features, kernel_init=_glorot, dtype=self.dtype, name="output")(x)
+        return x.astype(jnp.float32).reshape(-1, *self.shape, self.outputs)

@@ -1,0 +1,67 @@
+"""Images to files: uint8, grids, PNG with its provenance, animated WebP."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from gen_jax.errors import InputError
+from gen_jax.version import __version__
+
+
+def to_uint8(images) -> np.ndarray:
+    """uint8 [..., H, W, C] from images in [0, 1]: the nearest of 256 levels."""
+    return np.round(np.clip(np.asarray(jax.device_get(images), np.float32), 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def grid(images: np.ndarray, columns: int = 0, gap: int = 2) -> np.ndarray:
+    """One picture [H', W', C] of uint8 images [N, H, W, C], row by row.
+
+    Small images are enlarged by a whole factor, pixel for pixel, so that a cell is some 64 pixels
+    and can be judged by eye. `columns` is the nearest to a square where 0.
+    """
+    count, height, width, channels = images.shape
+    factor = max(1, 64 // max(height, width))
+    images = images.repeat(factor, axis=1).repeat(factor, axis=2)
+    columns = columns or int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    height, width = factor * height + gap, factor * width + gap
+    sheet = np.full((rows * height + gap, columns * width + gap, channels), 128, np.uint8)
+    for i, image in enumerate(images):
+        top, left = gap + i // columns * height, gap + i % columns * width
+        sheet[top : top + height - gap, left : left + width - gap] = image
+    return sheet
+
+
+def write_png(path: Path, image: np.ndarray, record: dict) -> None:
+    """Writes one uint8 [H, W, C] picture with `record` in its text chunks, whole or not at all."""
+    text = PngImagePlugin.PngInfo()
+    for key, value in {"Software": f"gen_jax {__version__}", **record}.items():
+        text.add_text(key, str(value))
+    _save(path, [image], format="PNG", pnginfo=text)
+
+
+def write_animation(path: Path, frames: Sequence[np.ndarray], milliseconds: int = 60) -> None:
+    """Writes uint8 [H, W, C] frames as an endless loop; the suffix decides: .webp or .gif."""
+    suffix = path.suffix.lower()
+    if suffix not in (".webp", ".gif"):
+        raise InputError(f"--out={path}: an animation is written as .webp or .gif")
+    extra = {"lossless": True} if suffix == ".webp" else {"disposal": 2}
+    _save(path, frames, format=suffix[1:].upper(), save_all=True, duration=milliseconds, loop=0, **extra)
+
+
+def _save(path: Path, frames, **options) -> None:
+    pictures = [Image.fromarray(f[..., 0] if f.shape[-1] == 1 else f) for f in frames]
+    if len(pictures) > 1:
+        options["append_images"] = pictures[1:]
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pictures[0].save(temporary, **options)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path} ({error.strerror or error}); choose another --out") from error

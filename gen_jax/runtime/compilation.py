@@ -1,0 +1,18 @@
+"""The persistent compilation cache: a program compiled once is loaded, not compiled, the next time."""
+
+import os
+from pathlib import Path
+
+import jax
+
+
+def cache_directory() -> Path:
+    """Where gen_jax keeps what can be made again: $GEN_JAX_CACHE or ~/.cache/gen_jax."""
+    return Path(os.environ.get("GEN_JAX_CACHE") or Path.home() / ".cache" / "gen_jax")
+
+
+def enable_cache() -> None:
+    """Turns the cache on, unless JAX's own variable already says where it is."""
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

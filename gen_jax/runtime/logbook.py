@@ -1,0 +1,157 @@
+"""The run directory: what a run writes down, so that it can be believed, resumed and compared.
+
+    config.json  overrides.json  env.json  log.txt  metrics.jsonl  timing.jsonl  tb/
+    checkpoints/  samples/  reals.png  then DONE, or FAILED.txt
+
+metrics.jsonl holds no wall-clock figure, so that two runs can be compared bit for bit; those go to
+timing.jsonl.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+import jax
+
+from gen_jax.errors import InputError
+from gen_jax.version import __version__
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "ml-collections", "tensorflow-datasets", "numpy")
+
+
+def create(runs: Path, name: str) -> Path:
+    """A new run directory NNNN-name under `runs`, made atomically: two starts never share one."""
+    name = re.sub(r"[^A-Za-z0-9_.=,-]+", "-", name)[:80].strip("-.")
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        while True:
+            taken = [int(p.name[:4]) for p in runs.iterdir() if re.match(r"\d{4}-", p.name)]
+            path = runs / f"{max(taken, default=0) + 1:04d}-{name}"
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            return path
+    except OSError as error:
+        raise InputError(f"cannot make a run directory in {runs} ({error.strerror}); set --workdir=DIR") from error
+
+
+@contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Holds the run directory: a second process that trains in it is refused."""
+    try:
+        file = open(workdir / "lock", "w")
+    except OSError as error:
+        raise InputError(f"cannot write in {workdir} ({error.strerror}); choose another --workdir") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"{workdir} is being trained by another process; wait for it or stop it") from error
+        yield
+
+
+def write_json(path: Path, value) -> None:
+    """Writes a JSON file in one step: it is there whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file in one step: it is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def environment() -> dict:
+    """Versions, devices, and the commit with the uncommitted changes of the code that runs."""
+    here = Path(__file__).parent
+
+    def git(*arguments):
+        try:
+            result = subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return result.stdout.strip() if result.returncode == 0 else None
+
+    return {
+        "gen_jax": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
+        "processes": jax.process_count(),
+        "command": sys.argv,
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_diff": git("diff", "HEAD"),
+    }
+
+
+class Logbook:
+    """Writes metrics.jsonl, timing.jsonl, TensorBoard events and log.txt of one run."""
+
+    def __init__(self, workdir: Path, step: int):
+        """Opens the books; rows of steps beyond `step`, which a killed run left, are cut."""
+        self.workdir = workdir
+        for name in ("metrics.jsonl", "timing.jsonl"):
+            cut(workdir / name, step)
+        self._metrics = open(workdir / "metrics.jsonl", "a")
+        self._timing = open(workdir / "timing.jsonl", "a")
+        self._log = open(workdir / "log.txt", "a")
+        from tensorboardX import SummaryWriter
+
+        self._board = SummaryWriter(str(workdir / "tb"), purge_step=step + 1 if step else None)
+
+    def metrics(self, row: dict) -> None:
+        """One row: `step` and plain numbers."""
+        self._metrics.write(json.dumps(row) + "\n")
+        for name, value in row.items():
+            if name != "step":
+                self._board.add_scalar(name, value, row["step"])
+
+    def timing(self, row: dict) -> None:
+        """One row of wall-clock figures."""
+        self._timing.write(json.dumps(row) + "\n")
+
+    def log(self, line: str) -> None:
+        """One line of what the terminal showed."""
+        self._log.write(line + "\n")
+        self._log.flush()
+
+    def flush(self) -> None:
+        """Puts all that was written on disk: done before a checkpoint, which rows must not lag behind."""
+        for file in (self._metrics, self._timing, self._log):
+            file.flush()
+            os.fsync(file.fileno())
+        self._board.flush()
+
+    def close(self) -> None:
+        """Flushes and closes the books."""
+        self.flush()
+        for file in (self._metrics, self._timing, self._log, self._board):
+            file.close()
+
+
+def cut(path: Path, step: int) -> None:
+    """Removes the rows of `path` beyond `step`, and a last line that a kill left unfinished."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines(keepends=True):
+        if not line.endswith("\n") or json.loads(line)["step"] > step:
+            break
+        kept.append(line)
+    write_text(path, "".join(kept))
+
+
+def read_rows(path: Path) -> list[dict]:
+    """The rows of a .jsonl file; a last line still being written is left out."""
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]

@@ -1,0 +1,51 @@
+"""One axis of devices, "data": the batch is split along it, everything else is copied to each.
+
+Methods are written for the global batch and never see this file; the compiler inserts the
+all-reduces. (pmap would need them written by hand, and is itself jit over a mesh by now.)
+"""
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from gen_jax.errors import InputError
+
+
+def make(devices: int = -1) -> Mesh:
+    """The mesh over the first `devices` devices of the cluster (-1: all of them)."""
+    available = jax.devices()
+    if devices > len(available) or devices == 0 or devices < -1:
+        raise InputError(f"mesh.devices={devices}: this machine has {len(available)}; use -1 for all of them")
+    chosen = available if devices == -1 else available[:devices]
+    return Mesh(np.asarray(chosen), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """A copy on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batched(mesh: Mesh, axis: int = 0) -> NamedSharding:
+    """Axis `axis` split over the devices."""
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
+
+
+def local_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
+    """The rows of the global batch that this process must read."""
+    sharding = batched(mesh)
+    slices = sharding.addressable_devices_indices_map((batch_size,)).values()
+    return np.unique(np.concatenate([np.arange(batch_size, dtype=np.int32)[s[0]] for s in slices]))
+
+
+def put_batch(mesh: Mesh, tree, axis: int = 0):
+    """Global arrays from the rows that each process read, `axis` being the batch."""
+    sharding = batched(mesh, axis)
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
+
+
+def put_replicated(mesh: Mesh, tree):
+    """The same host values on every device of every process."""
+    sharding = replicated(mesh)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_callback(np.shape(x), sharding, lambda index: np.asarray(x)[index]), tree
+    )

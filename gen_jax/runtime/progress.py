@@ -1,0 +1,67 @@
+"""The terminal: a line that moves where there is one, a plain line every ten seconds where not."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+PLAIN_EVERY = 10.0
+
+
+def duration(seconds: float) -> str:
+    """h:mm:ss."""
+    seconds = int(seconds)
+    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+class Progress:
+    """Shows where a run is. Goes to stderr; silent where `show` is False."""
+
+    def __init__(self, total: int, start: int, batch_size: int, show: bool = True):
+        self._total, self._start, self._batch_size, self._show = total, start, batch_size, show
+        self._began = self._plain_at = time.monotonic()
+        self._paused = 0.0
+        self._metrics = ""
+        self._bar = tqdm(
+            total=total, initial=start, file=sys.stderr, bar_format="{desc} |{bar:20}|", leave=False,
+            mininterval=0.2, disable=not (show and sys.stderr.isatty()),
+        )  # fmt: skip
+        self.images_per_second = 0.0
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        if self._show:
+            self._bar.write(line, file=sys.stderr)
+
+    def pause(self, seconds: float) -> None:
+        """Takes time spent on something else (compiling, drawing samples) out of the rate."""
+        self._paused += seconds
+
+    def metrics(self, row: dict) -> None:
+        """The latest numbers, shown with the next update."""
+        self._metrics = " ".join(f"{name} {value:.3g}" for name, value in row.items() if name != "step")
+
+    def update(self, step: int) -> str | None:
+        """Shows `step`. Returns the plain line when one is due, for the log."""
+        now = time.monotonic()
+        spent = max(now - self._began - self._paused, 1e-9)
+        rate = (step - self._start) / spent
+        self.images_per_second = rate * self._batch_size
+        left = duration((self._total - step) / rate) if rate else "?"
+        line = (
+            f"step {step:>{len(str(self._total))}}/{self._total} {100 * step // self._total:>3}%"
+            f" | {self.images_per_second:,.0f} img/s | eta {left} | {self._metrics}"
+        )
+        if not self._bar.disable:
+            self._bar.set_description_str(line, refresh=False)
+            self._bar.update(step - self._bar.n)
+        if now - self._plain_at < PLAIN_EVERY and step < self._total:
+            return None
+        self._plain_at = now
+        if self._bar.disable and self._show:
+            print(line, file=sys.stderr, flush=True)
+        return line
+
+    def close(self) -> None:
+        """Clears the moving line."""
+        self._bar.close()

@@ -1,0 +1,183 @@
+"""Gradient penalties against closed forms, finite differences and a count of the work per device."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from gen_jax.losses import penalties
+
+KEY = jax.random.key(3)
+
+
+def images(seed, batch=5, side=4, channels=2):
+    return jnp.asarray(np.random.default_rng(seed).uniform(size=(batch, side, side, channels)))
+
+
+def linear(w):
+    return lambda x: jnp.einsum("bhwc,hwc->b", x, w)
+
+
+def conv(params):
+    def critic(x):
+        x = jax.lax.conv_general_dilated(
+            x, params["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return jnp.sum(jnp.tanh(x) * params["head"], axis=(1, 2, 3))
+
+    return critic
+
+
+def conv_params(seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        "kernel": jnp.asarray(0.5 * rng.normal(size=(3, 3, 2, 3))),
+        "head": jnp.asarray(rng.normal(size=(4, 4, 3))),
+    }
+
+
+PENALTIES = {
+    "r1": lambda critic, real, fake: penalties.r1(critic, real),
+    "r2": lambda critic, real, fake: penalties.r2(critic, fake),
+    "gradient_penalty": lambda critic, real, fake: penalties.gradient_penalty(critic, real, fake, KEY),
+}
+
+
+def test_r1_and_r2_of_a_linear_critic_are_its_squared_norm():
+    w = images(1)[0] - 0.5
+    expected = np.full(5, np.sum(np.asarray(w, np.float64) ** 2))
+    np.testing.assert_allclose(penalties.r1(linear(w), images(0)), expected, rtol=1e-5)
+    np.testing.assert_allclose(penalties.r2(linear(w), images(2)), expected, rtol=1e-5)
+
+
+def test_gradient_penalty_of_a_linear_critic_and_its_slope():
+    w = images(1)[0] - 0.5
+    norm = np.linalg.norm(np.asarray(w, np.float64))
+
+    def penalty(w):
+        return penalties.gradient_penalty(linear(w), images(0), images(2), KEY)
+
+    np.testing.assert_allclose(penalty(w), np.full(5, (norm - 1.0) ** 2), rtol=1e-5)
+    slope = jax.grad(lambda w: penalty(w).mean())(w)
+    np.testing.assert_allclose(slope, 2.0 * (norm - 1.0) * w / norm, rtol=1e-4)
+
+
+def test_r1_of_a_quadratic_critic_and_its_slope():
+    # D(x) = 1/2 sum a x^2 has the gradient a x: R1 = sum a^2 x^2, dR1/da = 2 a x^2.
+    a, x = images(1)[0] - 0.5, images(0)
+
+    def penalty(a):
+        return penalties.r1(lambda x: 0.5 * jnp.sum(a * x**2, axis=(1, 2, 3)), x)
+
+    np.testing.assert_allclose(penalty(a), np.sum((a * x) ** 2, axis=(1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(jax.jacobian(penalty)(a), 2.0 * a * x**2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_parameter_gradient_of_a_conv_critic_equals_finite_differences(name):
+    with jax.enable_x64(True):
+        real, fake, params = images(0), images(2), conv_params()
+        assert real.dtype == jnp.float64
+
+        @jax.jit
+        def loss(params):
+            return jnp.mean(PENALTIES[name](conv(params), real, fake))
+
+        slopes = jax.jit(jax.grad(loss))(params)
+        for leaf in params:
+            direction = jnp.asarray(np.random.default_rng(5).normal(size=params[leaf].shape))
+            up, down = (loss({**params, leaf: params[leaf] + sign * 1e-5 * direction}) for sign in (1, -1))
+            np.testing.assert_allclose(jnp.sum(slopes[leaf] * direction), (up - down) / 2e-5, rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_batch_gives_what_its_images_give_alone(name):
+    real, fake, critic = images(0), images(2), conv(conv_params())
+    together = jax.jit(lambda r, f: PENALTIES[name](critic, r, f))(real, fake)
+    assert together.shape == (5,)
+    # Row 0 keeps its number, hence its mixing coefficient, in every batch.
+    for batch in (1, 3):
+        np.testing.assert_allclose(
+            together[:batch], PENALTIES[name](critic, real[:batch], fake[:batch]), rtol=1e-5
+        )
+    if name != "gradient_penalty":
+        np.testing.assert_allclose(together[::-1], PENALTIES[name](critic, real[::-1], fake[::-1]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_finite_where_the_gradient_of_the_critic_vanishes(name):
+    w = jnp.zeros((4, 4, 2))
+    values, slope = jax.value_and_grad(lambda w: PENALTIES[name](linear(w), images(0), images(2)).mean())(w)
+    np.testing.assert_allclose(values, 1.0 if name == "gradient_penalty" else 0.0, atol=1e-5)
+    np.testing.assert_array_equal(slope, 0.0)
+
+
+def coefficients(key, batch):
+    """The mixing coefficients, read off the critic D(u) = u^2 / 4 between 1 (real) and 0: (e / 2 - 1)^2."""
+    one = jnp.ones((batch, 1, 1, 1))
+    penalty = penalties.gradient_penalty(lambda u: 0.25 * u[:, 0, 0, 0] ** 2, one, 0.0 * one, key)
+    return 2.0 * (1.0 - jnp.sqrt(penalty))
+
+
+def test_mixing_coefficients_are_uniform_one_per_image_and_fixed_by_key_and_row():
+    e = coefficients(KEY, 2000)
+    assert scipy.stats.kstest(np.asarray(e), "uniform").pvalue > 1e-3
+    assert len(np.unique(np.asarray(e))) > 1900
+    np.testing.assert_allclose(coefficients(KEY, 7), e[:7], atol=1e-6)
+    assert np.abs(coefficients(jax.random.key(4), 7) - e[:7]).max() > 0.1
+
+
+def test_gradient_penalty_is_taken_between_the_pair():
+    # |dD/du| of D(u) = u^2 / 2 is u, which stays within [2, 3] between 2 and 3: the penalty within [1, 4].
+    two = jnp.full((64, 1, 1, 1), 2.0)
+    penalty = penalties.gradient_penalty(lambda u: 0.5 * u[:, 0, 0, 0] ** 2, two, two + 1.0, KEY)
+    assert 1.0 <= penalty.min() < 1.5 and 3.5 < penalty.max() <= 4.0
+
+
+SHARDED = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from gen_jax.losses import penalties
+
+def critic(params, x):
+    for kernel in params:
+        x = jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        x = jax.nn.leaky_relu(x, 0.2)
+    return jnp.mean(x, axis=(1, 2, 3))
+
+def loss(params, real, fake, key):
+    return jnp.mean(penalties.gradient_penalty(lambda x: critic(params, x), real, fake, key))
+
+rng = np.random.default_rng(0)
+params = [0.1 * rng.normal(size=s).astype(np.float32) for s in [(3, 3, 3, 16), (3, 3, 16, 32)]]
+real, fake = rng.uniform(size=(2, 64, 16, 16, 3)).astype(np.float32)
+step = jax.value_and_grad(loss)
+results = []
+for devices in (1, 8):
+    mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
+    rows, everywhere = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
+    compiled = jax.jit(step, in_shardings=(everywhere, rows, rows, everywhere)).lower(
+        params, real, fake, jax.random.key(0)).compile()
+    value, slopes = compiled(*jax.device_put((params, real, fake, jax.random.key(0)),
+                                             (everywhere, rows, rows, everywhere)))
+    results.append((compiled.cost_analysis()["flops"], float(value), np.concatenate([s.ravel() for s in slopes])))
+(one, value1, slopes1), (eight, value8, slopes8) = results
+np.testing.assert_allclose(value1, value8, rtol=1e-5)
+np.testing.assert_allclose(slopes1, slopes8, rtol=1e-3, atol=1e-6)
+print(eight / one)
+"""
+
+
+def test_eight_devices_share_the_work():
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) <= 0.15

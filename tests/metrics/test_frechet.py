@@ -1,0 +1,69 @@
+"""The Frechet distance against scipy's matrix square root and closed forms."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from gen_jax.errors import InputError
+from gen_jax.metrics import frechet_distance, moments
+
+RNG = np.random.default_rng(0)
+
+
+def features(n, d=12):
+    return RNG.normal(size=(n, d)) @ RNG.normal(size=(d, d)) + RNG.normal(size=d)
+
+
+def test_equals_the_matrix_square_root_of_scipy():
+    (m1, c1), (m2, c2) = moments(features(200)), moments(features(300))
+    root = scipy.linalg.sqrtm(c1 @ c2)
+    expected = np.sum((m1 - m2) ** 2) + np.trace(c1 + c2 - 2.0 * np.real(root))
+    np.testing.assert_allclose(frechet_distance(m1, c1, m2, c2), expected, rtol=1e-8)
+
+
+def test_commuting_covariances_have_a_closed_form():
+    v1, v2 = RNG.uniform(0.1, 2.0, size=(2, 6))
+    m1, m2 = RNG.normal(size=(2, 6))
+    expected = np.sum((m1 - m2) ** 2) + np.sum((np.sqrt(v1) - np.sqrt(v2)) ** 2)
+    np.testing.assert_allclose(frechet_distance(m1, np.diag(v1), m2, np.diag(v2)), expected, rtol=1e-12)
+
+
+def test_zero_on_itself_for_full_and_deficient_rank():
+    for n in (200, 5):
+        m, c = moments(features(n))
+        assert 0.0 <= frechet_distance(m, c, m, c) < 1e-5
+
+
+def test_rank_deficient_covariances():
+    # Both live in the same three dimensions: rotated into them, it is the full-rank problem.
+    basis = np.linalg.qr(RNG.normal(size=(12, 12)))[0][:, :3]
+    small = [moments(features(50, 3)) for _ in range(2)]
+    large = [(basis @ m, basis @ c @ basis.T) for m, c in small]
+    np.testing.assert_allclose(
+        frechet_distance(*large[0], *large[1]), frechet_distance(*small[0], *small[1]), rtol=1e-5
+    )
+
+
+def test_symmetric_and_at_least_the_distance_of_the_means():
+    first, second = moments(features(8)), moments(features(9))
+    forwards = frechet_distance(*first, *second)
+    np.testing.assert_allclose(forwards, frechet_distance(*second, *first), rtol=1e-6)
+    assert forwards >= np.sum((first[0] - second[0]) ** 2)
+
+
+def test_moments_are_float64_and_unbiased():
+    x = np.float32([[1.0, 0.0], [3.0, 1.0], [5.0, 5.0]])
+    mean, covariance = moments(x)
+    assert mean.dtype == covariance.dtype == np.float64
+    np.testing.assert_allclose(mean, [3.0, 2.0])
+    np.testing.assert_allclose(covariance, [[4.0, 5.0], [5.0, 7.0]])
+    # A large offset in float32 features must not cost digits; one feature still has a matrix.
+    np.testing.assert_allclose(moments(x + np.float32(1e4))[1], covariance, rtol=1e-9)
+    assert moments(x[:, :1])[1].shape == (1, 1)
+
+
+def test_unusable_features_are_refused():
+    with pytest.raises(InputError, match="two rows"):
+        moments(np.zeros((1, 3)))
+    with pytest.raises(InputError, match="NaN"):
+        moments(np.array([[0.0, np.nan], [1.0, 1.0]]))
