@@ -9,6 +9,7 @@ was refused before any work; 130 / 143: stopped by Ctrl-C / SIGTERM, saved.
 import argparse
 import difflib
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     debug = "--debug" in argv
     argv = [a for a in argv if a != "--debug"]
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax and TFDS talk at every call
     try:
         return _run(argv) or 0
     except InputError as error:
@@ -48,7 +50,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv):
-    verbs = {name: (parser, function) for name, parser, function in _verbs()}
+    helping = any(word in ("-h", "--help") for word in argv)
+    verbs = {name: (parser, function) for name, parser, function in _verbs(helping)}
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(__doc__.split("\n\n")[0] + "\n")
         print("  gen-jax VERB --help shows the flags of a verb\n")
@@ -328,7 +331,7 @@ def _record(run, arguments):
     return {"Comment": "AI-generated", "Config-SHA256": config, "Step": run.step, "Weights": weights}
 
 
-def _verbs():
+def _verbs(helping):
     def verb(name, function, text):
         return name, _Parser(prog=f"gen-jax {name}", description=text), function
 
@@ -337,7 +340,7 @@ def _verbs():
 
         name, parser, function = verb(name, function, text)
         parser.add_argument("--config", default="gan_digits", metavar="NAME|FILE.py[:ARG]", help="default: gan_digits")
-        if any(word in ("-h", "--help") for word in sys.argv):
+        if helping:
             parser.epilog = fields_help()
         return name, parser, function
 

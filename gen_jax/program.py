@@ -111,12 +111,10 @@ def _update(config, dataset, method, mesh, state, feed, resident, variants):
         hyper = {name: schedule(state.step) for name, schedule in method.schedules.items()}
         return method.step(state, batches, key, hyper, variant)
 
-    # On CPU a convolution inside a compiled loop is some 19 times slower, so updates are unrolled.
-    unroll = mesh.devices.flat[0].platform == "cpu"
     collected = []
     for variant, stretch in groupby(range(len(variants)), key=lambda i: variants[i]):
         stretch = list(stretch)
-        if unroll or len(stretch) == 1:
+        if unrolled(mesh) or len(stretch) == 1:
             for i in stretch:
                 state, metrics = one(state, jax.tree.map(lambda x, i=i: x[i], feed), variant)
                 collected.append(jax.tree.map(lambda x: x[None], metrics))
@@ -125,6 +123,11 @@ def _update(config, dataset, method, mesh, state, feed, resident, variants):
             state, metrics = jax.lax.scan(partial(one, variant=variant), state, part)
             collected.append(metrics)
     return state, jax.tree.map(lambda *parts: jnp.concatenate(parts), *collected)
+
+
+def unrolled(mesh: Mesh) -> bool:
+    """Whether updates are unrolled: on CPU a convolution inside a compiled loop is some 19 times slower."""
+    return mesh.devices.flat[0].platform == "cpu"
 
 
 def _feeds(config, dataset, draws, mesh, start, stop, per_call):

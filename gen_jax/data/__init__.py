@@ -63,18 +63,14 @@ def make(
     Raises:
       InputError: whatever is wrong with the arguments or with the files they name.
     """
-    one_of = {"binarize": (binarize, transforms.BINARIZE), "resize": (resize, resizing.MODES)}
-    one_of |= {"split": (split, ("train", "test")), "channels": (channels, (0, 1, 3))}
-    for field, (value, allowed) in one_of.items():
-        if value not in allowed:
-            raise InputError(f"data.{field}={value}: must be one of {', '.join(map(str, allowed))}")
-    at_least = {"batch_size": (batch_size, 1), "image_size": (image_size, 0), "seed": (seed, 0)}
-    at_least |= {"resident_megabytes": (resident_megabytes, 0)}
-    for field, (value, least) in at_least.items():
-        if value < least:
-            raise InputError(f"data.{field}={value}: must be >= {least}")
-    if seed >= 2**32:
-        raise InputError(f"data.seed={seed}: must be below 2**32")
+    _one_of("binarize", binarize, transforms.BINARIZE)
+    _one_of("resize", resize, resizing.MODES)
+    _one_of("channels", channels, (0, 1, 3))
+    _one_of("split", split, ("train", "test"))
+    _within("batch_size", batch_size, 1, 2**31 - 1)
+    _within("image_size", image_size, 0, 2**16)
+    _within("resident_megabytes", resident_megabytes, 0, 2**31 - 1)
+    _within("seed", seed, 0, 2**32 - 1)
     if name == "digits" and not image_size:
         image_size = 16
 
@@ -87,8 +83,9 @@ def make(
     names = train.class_names
     spec = Spec(how.shape, len(names), source.size, how.binary or binarize != "none", names)
 
-    # All that the pixels depend on, as plain values.
-    options = [split, source.size, how.shape, how.zero_one, image_size, channels, resize, PIL.__version__]
+    # All that pixels and labels depend on beside the files, as plain values.
+    options = [split, source.size, names, how.shape, how.zero_one]
+    options += [image_size, channels, resize, PIL.__version__]
     resident = None
     if source.size * int(np.prod(how.shape)) <= resident_megabytes * 2**20:
         resident = _batch(_read_all(source, how, f"{Path(path).name or name}-{split}", options))
@@ -111,6 +108,17 @@ def make(
     )
 
 
+def _one_of(field: str, value, allowed: tuple) -> None:
+    if value not in allowed:
+        raise InputError(f"data.{field}={value}: must be one of {', '.join(map(str, allowed))}")
+
+
+def _within(field: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        bound = f">= {least}" if value < least else f"<= {most}"
+        raise InputError(f"data.{field}={value}: must be {bound}")
+
+
 def _open(name: str, path: str) -> Splits:
     if name in ("folder", "npz"):
         if not path:
@@ -130,7 +138,7 @@ def _read_all(source: Source, how: images.Fit, label: str, options: list) -> Map
     """The whole split, from the cache where decoding it costs something."""
     everything = functools.partial(images.read, source, how, np.arange(source.size))
     first = source.read(np.array([0]))[0][0]
-    if source.files and (isinstance(first, bytes) or first.shape != how.shape):
+    if source.files and (not isinstance(first, np.ndarray) or first.shape != how.shape):
         return cache.cached(label, [source.files, options], everything)
     return everything()
 

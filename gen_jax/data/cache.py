@@ -16,8 +16,8 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def directory() -> Path:
-    """$GEN_JAX_CACHE, or ~/.cache/gen_jax."""
-    return Path(os.environ.get("GEN_JAX_CACHE") or "~/.cache/gen_jax").expanduser().absolute()
+    """The folder `data` in $GEN_JAX_CACHE, or in ~/.cache/gen_jax."""
+    return Path(os.environ.get("GEN_JAX_CACHE") or "~/.cache/gen_jax").expanduser().absolute() / "data"
 
 
 def cached(label: str, identity: object, build: Callable[[], Arrays]) -> Arrays:

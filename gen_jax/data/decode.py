@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 # Named one by one: Pillow would also hand a file to external programs (EPS) if its first bytes ask for it.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
 
 class Undecodable(Exception):

@@ -63,7 +63,7 @@ def _class_names(root: Path, files: list[Path]) -> tuple[str, ...]:
     flat = [file for file in files if len(file.parts) == 1]
     if flat and len(flat) < len(files):
         raise InputError(
-            f"{root} holds {len(flat)} images beside class folders, such as {flat[0]}; move them into a folder"
+            f"{root} holds {len(flat)} images beside class folders ({flat[0]}, ...); move them into one"
         )
     return tuple(sorted({file.parts[0] for file in files})) if not flat else ()
 
@@ -74,9 +74,8 @@ def _source(root: Path, files: list[Path], class_names: tuple[str, ...]) -> Sour
     number = {name: label for label, name in enumerate(class_names)}
     labels = np.array([number[file.parts[0]] for file in files], np.int32) if class_names else None
 
-    def read(indices: np.ndarray) -> tuple[list[bytes], np.ndarray | None]:
-        encoded = [(root / files[index]).read_bytes() for index in indices]
-        return encoded, None if labels is None else labels[indices]
+    def read(indices: np.ndarray) -> tuple[list[Path], np.ndarray | None]:
+        return [root / files[index] for index in indices], None if labels is None else labels[indices]
 
     return Source(
         size=len(files),

@@ -4,6 +4,7 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from gen_jax.data.source import Source, Stored
 from gen_jax.errors import InputError
 
 PROBES = 100  # images looked at before anything is promised about the set
-READ_AT_ONCE = 1024
+READ_AT_ONCE = 1024  # images that wait, encoded, for the threads
 PER_TASK = 16  # a thread's portion: small images decode faster than tasks are handed over
 
 
@@ -36,15 +37,16 @@ def fit(source: Source, *, image_size: int, channels: int, mode: str) -> Fit:
       InputError: if none of them can be decoded.
     """
     stored, _ = source.read(evenly(source.size, PROBES))
-    probes, failures = [], []
-    for one in stored:
+    highest, sound, reason = 0, [], ""
+    for probe in stored:  # one at a time: a hundred photographs together would fill the memory
         try:
-            probes.append(_decoded(one))
+            highest = max(highest, int(_decoded(probe).max()))
+            sound.append(probe)
         except Undecodable as error:
-            failures.append(error)
-    if not probes:
-        raise InputError(f"{source.describe(0)} cannot be decoded ({failures[0]}); remove or replace it")
-    zero_one = bool(max(probe.max() for probe in probes) == 1)
+            reason = reason or str(error)
+    if not sound:
+        raise InputError(f"{source.describe(0)} cannot be decoded ({reason}); remove or replace it")
+    zero_one = highest == 1
 
     def pixels(stored: Stored) -> np.ndarray:
         image = _decoded(stored)
@@ -54,10 +56,9 @@ def fit(source: Source, *, image_size: int, channels: int, mode: str) -> Fit:
             image = image * np.uint8(255)
         return resize(image, image_size=image_size, channels=channels, mode=mode)
 
-    fitted = [pixels(probe) for probe in probes]
     # Interpolation makes greys of black and white.
-    binary = zero_one and all(np.isin(image, (0, 255)).all() for image in fitted)
-    return Fit(fitted[0].shape, zero_one, binary, pixels)
+    binary = zero_one and all(np.isin(pixels(probe), (0, 255)).all() for probe in sound)
+    return Fit(pixels(sound[0]).shape, zero_one, binary, pixels)
 
 
 def read(source: Source, how: Fit, indices: np.ndarray) -> Mapping[str, np.ndarray]:
@@ -89,7 +90,12 @@ def evenly(size: int, count: int) -> np.ndarray:
 
 
 def _decoded(stored: Stored) -> np.ndarray:
-    return decode(stored) if isinstance(stored, bytes) else stored
+    if isinstance(stored, np.ndarray):
+        return stored
+    try:
+        return decode(stored.read_bytes() if isinstance(stored, Path) else stored)
+    except OSError as error:
+        raise Undecodable(error.strerror) from error
 
 
 def _fill(how: Fit, stored: list[Stored], image: np.ndarray, start: int) -> list[tuple[int, str]]:

@@ -27,8 +27,9 @@ def prefetch(dataset: Dataset, positions: range, draws: int, rows: np.ndarray) -
     """
     if len(positions) % draws:
         raise ValueError(f"{len(positions)} positions are no whole number of steps of {draws} batches")
-    batches = _in_memory(dataset, positions, rows) if dataset.resident else _ahead(dataset, positions, rows)
-    return _grouped(batches, draws)
+    if dataset.resident is None:
+        return _grouped(_read_ahead(dataset, positions, rows), draws)
+    return _grouped((dataset.batch(position, rows) for position in positions), draws)
 
 
 def _grouped(batches: Iterator[dict], draws: int) -> Iterator[list[dict]]:
@@ -36,11 +37,7 @@ def _grouped(batches: Iterator[dict], draws: int) -> Iterator[list[dict]]:
         yield group
 
 
-def _in_memory(dataset: Dataset, positions: range, rows: np.ndarray) -> Iterator[dict]:
-    return (dataset.batch(position, rows) for position in positions)
-
-
-def _ahead(dataset: Dataset, positions: range, rows: np.ndarray) -> Iterator[dict]:
+def _read_ahead(dataset: Dataset, positions: range, rows: np.ndarray) -> Iterator[dict]:
     if not positions:
         return iter(())
     import grain  # here, since it takes two seconds

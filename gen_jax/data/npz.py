@@ -23,20 +23,13 @@ def open_splits(path: str) -> Splits:
     file = Path(path).expanduser().absolute()
     if not file.is_file():
         raise InputError(f"data.path={path}: no such file; give an .npz archive with {KEYS}")
+    if not zipfile.is_zipfile(file):  # NumPy would take it for a pickle
+        raise InputError(f"data.path={path}: not a readable archive; save it by np.savez(path, images=...)")
     names = ("images", "labels", "x_train", "y_train", "x_test", "y_test")
     try:
         with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in names if name in archive}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        # A pickled object array, a lone .npy, a truncated archive: NumPy's reason says which.
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = "an array of objects" if "allow_pickle" in str(error) else "not a readable archive"
         raise InputError(f"data.path={path}: {reason}; save it by np.savez(path, images=...)") from error
 
@@ -49,7 +42,8 @@ def open_splits(path: str) -> Splits:
         raise InputError(f"data.path={path}: only one of y_train and y_test is there; give both or neither")
     images = [_images(path, x, arrays[x]) for x, _ in pairs]
     labels = [
-        _labels(path, y, arrays[y], len(x)) if y in arrays else None for x, (_, y) in zip(images, pairs)
+        _labels(path, y, arrays[y], len(part)) if y in arrays else None
+        for part, (_, y) in zip(images, pairs, strict=True)
     ]
     classes = 0 if labels[0] is None else 1 + max(int(part.max()) for part in labels)
     class_names = [str(label) for label in range(classes)]

@@ -22,10 +22,8 @@ def prepare(name: str, data_dir: str | Path | None = None) -> Path:
       InputError: unknown name, TensorFlow not installed, or TFDS could not finish.
     """
     root = Path(data_dir).expanduser().absolute() if data_dir else reader.data_dir()
-    try:
-        return reader.locate(name, root)
-    except InputError:
-        pass  # the usual case: it is not there yet
+    if folder := reader.find(name, root):
+        return folder
     import tensorflow_datasets as tfds  # here, since it takes a second
 
     known = tfds.list_builders(with_community_datasets=False)

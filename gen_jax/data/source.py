@@ -1,4 +1,4 @@
-"""Source: images as they are stored, before decoding and resizing. Every kind of data set opens as two of them."""
+"""Source: images as they are stored, before decoding and resizing; every kind of data set opens as two."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -9,8 +9,8 @@ import numpy as np
 
 from gen_jax.errors import InputError
 
-# What a source hands out for one image: an encoded file, or uint8 pixels [H, W, C] with C in {1, 3}.
-Stored = bytes | np.ndarray
+# What a source hands out for one image: a file, its bytes, or uint8 pixels [H, W, C] with C in {1, 3}.
+Stored = Path | bytes | np.ndarray
 
 
 class Source(NamedTuple):

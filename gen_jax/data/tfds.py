@@ -27,15 +27,17 @@ def data_dir() -> Path:
 def prepared() -> list[str]:
     """Names of the data sets in `data_dir()`, of images or not."""
     root = data_dir()
-    found = sorted({path.relative_to(root).parts[0] for path in root.glob("*/**/dataset_info.json")})
-    return [name for name in found if NAME.fullmatch(name)]
+    # With a config between name and version, or without: never deeper, where the downloads lie.
+    infos = [*root.glob("*/*/dataset_info.json"), *root.glob("*/*/*/dataset_info.json")]
+    return sorted({info.relative_to(root).parts[0] for info in infos})
 
 
-def locate(name: str, root: Path) -> Path:
-    """The folder of a prepared data set: its newest version, unless the name gives one.
+def find(name: str, root: Path) -> Path | None:
+    """The folder of a prepared data set: its newest version, unless the name gives one. None: not there.
 
     Raises:
-      InputError: it is not prepared there, or several configs are and the name chooses none.
+      InputError: a malformed name, a set that is stored as TFRECORD, or several configs of which the
+        name chooses none.
     """
     parts = NAME.fullmatch(name)
     if not parts:
@@ -50,12 +52,18 @@ def locate(name: str, root: Path) -> Path:
             versions = [folder for folder in versions if folder.name == parts["version"]]
         if versions:
             found[config] = max(versions, key=lambda folder: [int(n) for n in folder.name.split(".")])
-    if not found:
-        raise InputError(f"data set {name} is not prepared in {root}; run: gen-jax prepare {name}")
     if len(found) > 1:
         choices = ", ".join(f"{parts['name']}/{config.name}" for config in found)
         raise InputError(f"data.name={name}: several configs are prepared; choose one of {choices}")
-    return next(iter(found.values()))
+    for folder in found.values():
+        stored_as = json.loads((folder / "dataset_info.json").read_text()).get("fileFormat", "tfrecord")
+        if stored_as != "array_record":
+            raise InputError(
+                f"data set {name} in {folder} is stored as {stored_as}, which only TensorFlow reads; "
+                f"prepare it again elsewhere: TFDS_DATA_DIR=OTHER gen-jax prepare {name}"
+            )
+        return folder
+    return None
 
 
 def open_splits(name: str) -> Splits:
@@ -67,21 +75,17 @@ def open_splits(name: str) -> Splits:
     Raises:
       InputError: not prepared, prepared as TFRECORD, or without an image.
     """
-    folder = locate(name, data_dir())
-    stored_as = json.loads((folder / "dataset_info.json").read_text()).get("fileFormat", "tfrecord")
-    if stored_as != "array_record":
-        raise InputError(
-            f"data set {name} in {folder} is stored as {stored_as}, which only TensorFlow reads; "
-            f"prepare it again elsewhere: TFDS_DATA_DIR=OTHER gen-jax prepare {name}"
-        )
+    folder = find(name, data_dir())
+    if folder is None:
+        raise InputError(f"data set {name} is not prepared in {data_dir()}; run: gen-jax prepare {name}")
     import tensorflow_datasets as tfds  # here, since it takes a second
 
     builder = tfds.builder_from_directory(folder)
-    features = builder.info.features
-    image = features["image"] if "image" in features else None
+    features = dict(builder.info.features.items())
+    image = features.get("image")
     if not isinstance(image, tfds.features.Image) or image.np_dtype not in (np.uint8, np.uint16):
         raise InputError(
-            f"data set {name} has no image of 8 or 16 bits; its features are {', '.join(sorted(features))}"
+            f"data set {name} has no uint8 image; its features are {', '.join(sorted(features))}"
         )
     if "train" not in builder.info.splits:
         raise InputError(f"data set {name} has no train split; it has {', '.join(builder.info.splits)}")
@@ -96,7 +100,7 @@ def _source(name: str, builder, split: str) -> Source:
     # We decode with Pillow, as for every other source: TFDS would use OpenCV where that is installed, whose
     # JPEG pixels differ, and would complain where it is not.
     records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
-    label = builder.info.features["label"] if "label" in builder.info.features else None
+    label = dict(builder.info.features.items()).get("label")
     labelled = isinstance(label, tfds.features.ClassLabel)
 
     def read(indices: np.ndarray) -> tuple[list[bytes], np.ndarray | None]:

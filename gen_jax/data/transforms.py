@@ -13,23 +13,23 @@ from jaxtyping import Array, Int, Key, UInt8
 BINARIZE = ("none", "dynamic", "static", "threshold")
 
 
-def keys_of(key: Key[Array, ""], numbers: Int[Array, " b"]) -> Key[Array, " b"]:
+def keys_of(key: Key[Array, ""], numbers: Int[Array, " B"]) -> Key[Array, " B"]:
     """One key for each number (a row, or an image's index)."""
     return jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
 
 
-def bernoulli(image: UInt8[Array, "b h w c"], keys: Key[Array, " b"]) -> UInt8[Array, "b h w c"]:
+def bernoulli(image: UInt8[Array, " B H W C"], keys: Key[Array, " B"]) -> UInt8[Array, " B H W C"]:
     """Each pixel is 255 with probability value / 255, else 0. The values 0 and 255 never change."""
     uniform = jax.vmap(lambda key: jax.random.uniform(key, image.shape[1:]))(keys)  # in [0, 1)
     return _black_or_white(uniform < image / jnp.float32(255))
 
 
-def threshold(image: UInt8[Array, "b h w c"]) -> UInt8[Array, "b h w c"]:
+def threshold(image: UInt8[Array, " B H W C"]) -> UInt8[Array, " B H W C"]:
     """Each pixel is 255 where its value is 128 or more, else 0."""
     return _black_or_white(image >= 128)
 
 
-def mirror(image: UInt8[Array, "b h w c"], keys: Key[Array, " b"]) -> UInt8[Array, "b h w c"]:
+def mirror(image: UInt8[Array, " B H W C"], keys: Key[Array, " B"]) -> UInt8[Array, " B H W C"]:
     """Each image is mirrored left to right with probability 1/2."""
     heads = jax.vmap(jax.random.bernoulli)(keys)
     return jnp.where(heads[:, None, None, None], image[:, :, ::-1], image)

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 from gen_jax.errors import InputError
 
 
-def label_coverage(probabilities: Float[Array | np.ndarray, "N C"]) -> dict[str, float]:
+def label_coverage(probabilities: Float[Array | np.ndarray, "N C"]) -> dict[str, int | float]:
     """Counts the labels of generated images (the mode count of Metz et al. 2017, appendix D).
 
     Args:

@@ -10,14 +10,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gen_jax.networks.conv_transpose import ConvTranspose
+from gen_jax.networks.conv_transpose import Conv, ConvTranspose
 from gen_jax.networks.labels import Condition, labels
 from gen_jax.networks.mlp import ACTIVATIONS
 from gen_jax.networks.pyramid import Shape, base, stages
 
 _glorot = nn.initializers.glorot_uniform()
 _he = nn.initializers.he_normal()
-# The transposed convolution sums only a quarter of its 16 taps at any one pixel.
+# A pixel of a transposed convolution of stride 2 sees only a quarter of the taps.
 _he_transpose = nn.initializers.variance_scaling(2.0 * 4, "fan_in", "truncated_normal")
 
 
@@ -38,7 +38,7 @@ class Encoder(nn.Module):
         activation = ACTIVATIONS[self.activation]
         x = images
         for stage in range(stages(images.shape[1:])):
-            x = nn.Conv(self.width << stage, (4, 4), (2, 2), kernel_init=_he, dtype=self.dtype)(x)
+            x = Conv(self.width << stage, (4, 4), (2, 2), kernel_init=_he, dtype=self.dtype)(x)
             x = activation(x)
         x = x.astype(jnp.float32).reshape(x.shape[0], -1)
         if self.classes:

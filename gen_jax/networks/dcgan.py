@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from gen_jax.errors import InputError
 from gen_jax.networks import spectral
-from gen_jax.networks.conv_transpose import ConvTranspose
+from gen_jax.networks.conv_transpose import Conv, ConvTranspose
 from gen_jax.networks.labels import Condition, labels
 from gen_jax.networks.pyramid import Shape, base, stages
 
@@ -75,11 +75,11 @@ class Discriminator(nn.Module):
         if self.norm not in ("none", "batch", "spectral"):
             raise InputError(f"model.discriminator.norm={self.norm!r}: dcgan knows none, batch and spectral")
         count = stages(self.shape)
-        layers, options = nn, {"dtype": self.dtype}
+        dense, conv, embed, options = nn.Dense, Conv, nn.Embed, {}
         if self.norm == "spectral":
-            layers, options = spectral, {"dtype": self.dtype, "train": train}
+            dense, conv, embed, options = spectral.Dense, spectral.Conv, spectral.Embed, {"train": train}
         conv = functools.partial(
-            layers.Conv, use_bias=self.norm != "batch", kernel_init=_orthogonal, **options
+            conv, use_bias=self.norm != "batch", kernel_init=_orthogonal, dtype=self.dtype, **options
         )
 
         def activate(x):
@@ -94,9 +94,8 @@ class Discriminator(nn.Module):
             x = activate(conv(channels, (4, 4), (2, 2))(x))
         x = activate(conv(self.width, (3, 3))(x))
         x = x.astype(jnp.float32).sum((1, 2))
-        options["dtype"] = jnp.float32
-        logits = layers.Dense(1, kernel_init=_orthogonal, **options)(x)[:, 0]
+        logits = dense(1, kernel_init=_orthogonal, **options)(x)[:, 0]
         if self.classes:
-            embed = layers.Embed(self.classes, self.width, embedding_init=_orthogonal, **options)
-            logits += (embed(labels(condition)) * x).sum(-1)
+            table = embed(self.classes, self.width, embedding_init=_orthogonal, **options)
+            logits += (table(labels(condition)) * x).sum(-1)
         return logits

@@ -90,10 +90,8 @@ class Discriminator(nn.Module):
         """Images in [-1, 1] -> logits."""
         if self.norm not in ("none", "spectral"):
             raise InputError(f"model.discriminator.norm={self.norm!r}: sngan knows none and spectral")
-        layers, options = nn, {"dtype": self.dtype}
-        if self.norm == "spectral":
-            layers, options = spectral, {"dtype": self.dtype, "train": train}
-        conv = functools.partial(layers.Conv, self.width, kernel_init=_glorot, **options)
+        layers, options = (spectral, {"train": train}) if self.norm == "spectral" else (nn, {})
+        conv = functools.partial(layers.Conv, self.width, kernel_init=_glorot, dtype=self.dtype, **options)
         count = stages(self.shape)
         halvings = min(count, max(2, count - 1))
 
@@ -108,9 +106,8 @@ class Discriminator(nn.Module):
         for _ in range(2):
             x += conv((3, 3))(nn.relu(conv((3, 3))(nn.relu(x))))
         x = nn.relu(x).astype(jnp.float32).sum((1, 2))
-        options["dtype"] = jnp.float32
         logits = layers.Dense(1, kernel_init=_glorot, **options)(x)[:, 0]
         if self.classes:
-            embed = layers.Embed(self.classes, self.width, embedding_init=_glorot, **options)
-            logits += (embed(labels(condition)) * x).sum(-1)
+            table = layers.Embed(self.classes, self.width, embedding_init=_glorot, **options)
+            logits += (table(labels(condition)) * x).sum(-1)
         return logits

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from gen_jax.networks.conv_transpose import conv
+
 
 def _unit(vector: Array) -> Array:
     return vector / (jnp.linalg.norm(vector) + 1e-12)
@@ -68,9 +70,7 @@ class Conv(nn.Module):
     def __call__(self, x: Float[Array, "B H W I"]) -> Float[Array, "B H2 W2 O"]:
         kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
         kernel = _normalized(self, kernel, self.train).astype(self.dtype)
-        y = jax.lax.conv_general_dilated(
-            x.astype(self.dtype), kernel, self.strides, "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+        y = conv(x.astype(self.dtype), kernel, self.strides)
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
         return y

@@ -14,6 +14,8 @@ from gen_jax.losses import likelihoods
 
 RNG = np.random.default_rng(0)
 LEVELS = jnp.arange(256)[:, None] / 255.0
+discretized_logistic = jax.jit(likelihoods.discretized_logistic, static_argnames="levels")
+mixture = jax.jit(likelihoods.discretized_logistic_mixture)
 EXTREME_MEANS = [-1e4, -1.0, 0.0, 0.3, 0.5, 1.0, 2.0, 1e4]
 EXTREME_LOG_SCALES = [-1e4, -30.0, -12.0, -7.0, -3.0, 0.0, 3.0, 30.0, 1e4]
 
@@ -72,7 +74,7 @@ def test_discretized_logistic_equals_scipy_and_broadcasts_its_scale(shape):
     x[0, 0, 0], x[1, 0, 0] = 0.0, 1.0
     log_scale = RNG.uniform(-4.5, 0.0, size=shape)
     expected = logistic_oracle(x, mean, log_scale).sum(axis=(1, 2, 3))
-    actual = likelihoods.discretized_logistic(f32(x), f32(mean), f32(log_scale))
+    actual = discretized_logistic(f32(x), f32(mean), f32(log_scale))
     np.testing.assert_allclose(actual, expected, rtol=2e-5)
 
 
@@ -92,7 +94,7 @@ def test_discretized_logistic_keeps_its_digits_in_the_tails(mean, log_scale):
 
         levels = np.array([1, 63, 64, 65, 200, 254])
         expected = [log_mass(k) for k in levels]
-    actual = likelihoods.discretized_logistic(LEVELS[levels], f32(mean), f32(log_scale))
+    actual = discretized_logistic(LEVELS[levels], f32(mean), f32(log_scale))
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -100,7 +102,7 @@ def test_discretized_logistic_sums_to_one():
     # The ends of bins are among the means: there float32 ends k / 255 + 1 / 510 leave gaps at small scales.
     means = f32([*EXTREME_MEANS, *RNG.uniform(-0.5, 1.5, size=20), *(np.arange(20) * 12 + 0.5) / 255.0])
     mean, log_scale = (p.ravel() for p in jnp.meshgrid(means, f32(EXTREME_LOG_SCALES)))
-    log_p = jax.jit(jax.vmap(lambda m, s: likelihoods.discretized_logistic(LEVELS, m, s)))(mean, log_scale)
+    log_p = jax.jit(jax.vmap(lambda m, s: discretized_logistic(LEVELS, m, s)))(mean, log_scale)
     assert log_p.shape == (48 * 9, 256) and (log_p <= 0.0).all()
     np.testing.assert_allclose(np.exp(np.asarray(log_p, np.float64)).sum(axis=1), 1.0, atol=1e-5)
 
@@ -108,7 +110,7 @@ def test_discretized_logistic_sums_to_one():
 @pytest.mark.parametrize("levels", [2, 5, 32])
 def test_discretized_logistic_sums_to_one_at_other_bit_depths(levels):
     x = jnp.arange(levels)[:, None] / (levels - 1.0)
-    log_p = likelihoods.discretized_logistic(x, f32(0.4), f32(-1.5), levels=levels)
+    log_p = discretized_logistic(x, f32(0.4), f32(-1.5), levels=levels)
     np.testing.assert_allclose(jnp.exp(log_p).sum(), 1.0, atol=1e-6)
     np.testing.assert_allclose(
         log_p, logistic_oracle(np.asarray(x, float), 0.4, -1.5, levels)[:, 0], rtol=1e-5
@@ -116,12 +118,12 @@ def test_discretized_logistic_sums_to_one_at_other_bit_depths(levels):
 
 
 def test_discretized_logistic_and_its_gradients_are_finite_at_extremes():
-    # Every value under every mean and scale, each with parameters of its own: the gradient of the sum is per value.
+    # Every value has a mean and a scale of its own, so that the gradient of the sum is one per value.
     x, mean, log_scale = np.meshgrid(LEVELS, EXTREME_MEANS, EXTREME_LOG_SCALES, indexing="ij")
     x, mean, log_scale = (f32(a).reshape(-1, 1) for a in (x, mean, log_scale))
 
     def f(m, s):
-        log_p = likelihoods.discretized_logistic(x, m, s)
+        log_p = discretized_logistic(x, m, s)
         return log_p.sum(), log_p
 
     slopes, log_p = jax.jit(jax.grad(f, argnums=(0, 1), has_aux=True))(mean, log_scale)
@@ -134,7 +136,7 @@ def test_discretized_logistic_gradient_equals_finite_differences():
         mean, log_scale = jnp.asarray(RNG.uniform(size=(4, 6))), jnp.asarray(RNG.uniform(-5, 0, size=(4, 6)))
 
         def f(m, s):
-            return likelihoods.discretized_logistic(x, m, s).sum()
+            return discretized_logistic(x, m, s).sum()
 
         slopes = jax.grad(f, argnums=(0, 1))(mean, log_scale)
         step = jnp.zeros((4, 6)).at[2, 3].set(1e-6)
@@ -151,17 +153,17 @@ def test_mixture_equals_a_weighted_sum_of_components():
     log_scales = RNG.uniform(-4.0, 0.0, size=shape)
     weights = scipy.special.softmax(logits, axis=-1)
     mass = (weights * np.exp(logistic_oracle(x[..., None], means, log_scales))).sum(axis=-1)
-    actual = likelihoods.discretized_logistic_mixture(f32(x), f32(logits), f32(means), f32(log_scales))
+    actual = mixture(f32(x), f32(logits), f32(means), f32(log_scales))
     np.testing.assert_allclose(actual, np.log(mass).sum(axis=(1, 2, 3)), rtol=1e-5)
 
 
 def test_mixture_of_one_or_of_equals_is_the_component():
     x, mean, log_scale = f32(grid((4, 3, 1))), f32(RNG.uniform(size=(4, 3, 1))), f32(-3.0)
-    expected = likelihoods.discretized_logistic(x, mean, log_scale)
+    expected = discretized_logistic(x, mean, log_scale)
     for k in (1, 3):
         means = jnp.repeat(mean[..., None], k, axis=-1)
         logits = f32(RNG.normal(size=means.shape))
-        actual = likelihoods.discretized_logistic_mixture(x, logits, means, log_scale)
+        actual = mixture(x, logits, means, log_scale)
         np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
@@ -170,7 +172,7 @@ def test_mixture_sums_to_one():
     parameters = [
         jnp.broadcast_to(f32(p), (256, 1, 3)) for p in ([0.0, 2.0, -1.0], [0.5, 0.1, 7.0], [-2.0, -9.0, 0.0])
     ]
-    log_p = likelihoods.discretized_logistic_mixture(LEVELS, *parameters)
+    log_p = mixture(LEVELS, *parameters)
     np.testing.assert_allclose(jnp.exp(log_p).sum(), 1.0, atol=1e-5)
 
 
@@ -182,9 +184,7 @@ def test_mixture_and_its_gradients_are_finite_at_extremes():
     arguments = [jnp.broadcast_to(p, (256, 9, 3)) for p in arguments]
 
     def f(*arguments):
-        log_p = jax.vmap(
-            lambda x, *p: likelihoods.discretized_logistic_mixture(x[None], *(q[None] for q in p))
-        )
+        log_p = jax.vmap(lambda x, *p: mixture(x[None], *(q[None] for q in p)))
         values = log_p(x.reshape(-1, 1), *(p.reshape(-1, 1, 3) for p in arguments))
         return values.sum(), values
 
@@ -198,8 +198,8 @@ def test_one_value_per_example_independent_of_the_others():
     for f in (
         lambda x, p, k: likelihoods.bernoulli(x, p),
         lambda x, p, k: likelihoods.gaussian(x, p, scale),
-        lambda x, p, k: likelihoods.discretized_logistic(x, p, scale),
-        lambda x, p, k: likelihoods.discretized_logistic_mixture(x, k, k, scale),
+        lambda x, p, k: discretized_logistic(x, p, scale),
+        lambda x, p, k: mixture(x, k, k, scale),
     ):
         whole = jax.jit(f)(x, p, k)
         assert whole.shape == (6,) and whole.dtype == jnp.float32

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -62,9 +63,10 @@ def test_gradient_penalty_of_a_linear_critic_and_its_slope():
     def penalty(w):
         return penalties.gradient_penalty(linear(w), images(0), images(2), KEY)
 
-    np.testing.assert_allclose(penalty(w), np.full(5, (norm - 1.0) ** 2), rtol=1e-5)
-    slope = jax.grad(lambda w: penalty(w).mean())(w)
-    np.testing.assert_allclose(slope, 2.0 * (norm - 1.0) * w / norm, rtol=1e-4)
+    values, slopes = jax.jit(lambda w: (penalty(w), jax.jacrev(penalty)(w)))(w)
+    np.testing.assert_allclose(values, np.full(5, (norm - 1.0) ** 2), rtol=1e-5)
+    for slope in slopes:
+        np.testing.assert_allclose(slope, 2.0 * (norm - 1.0) * w / norm, rtol=1e-4)
 
 
 def test_r1_of_a_quadratic_critic_and_its_slope():
@@ -74,8 +76,9 @@ def test_r1_of_a_quadratic_critic_and_its_slope():
     def penalty(a):
         return penalties.r1(lambda x: 0.5 * jnp.sum(a * x**2, axis=(1, 2, 3)), x)
 
-    np.testing.assert_allclose(penalty(a), np.sum((a * x) ** 2, axis=(1, 2, 3)), rtol=1e-5)
-    np.testing.assert_allclose(jax.jacobian(penalty)(a), 2.0 * a * x**2, rtol=1e-5)
+    values, slopes = jax.jit(lambda a: (penalty(a), jax.jacrev(penalty)(a)))(a)
+    np.testing.assert_allclose(values, np.sum((a * x) ** 2, axis=(1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(slopes, 2.0 * a * x**2, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", PENALTIES)
@@ -98,25 +101,28 @@ def test_parameter_gradient_of_a_conv_critic_equals_finite_differences(name):
 @pytest.mark.parametrize("name", PENALTIES)
 def test_a_batch_gives_what_its_images_give_alone(name):
     real, fake, critic = images(0), images(2), conv(conv_params())
-    together = jax.jit(lambda r, f: PENALTIES[name](critic, r, f))(real, fake)
+    penalty = jax.jit(partial(PENALTIES[name], critic))
+    together = penalty(real, fake)
     assert together.shape == (5,)
-    # Row 0 keeps its number, hence its mixing coefficient, in every batch.
-    for batch in (1, 3):
-        np.testing.assert_allclose(
-            together[:batch], PENALTIES[name](critic, real[:batch], fake[:batch]), rtol=1e-5
-        )
+    # The first rows keep their numbers, hence their mixing coefficients, in a smaller batch.
+    np.testing.assert_allclose(together[:2], penalty(real[:2], fake[:2]), rtol=1e-5)
     if name != "gradient_penalty":
-        np.testing.assert_allclose(together[::-1], PENALTIES[name](critic, real[::-1], fake[::-1]), rtol=1e-5)
+        np.testing.assert_allclose(together[::-1], penalty(real[::-1], fake[::-1]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", PENALTIES)
 def test_finite_where_the_gradient_of_the_critic_vanishes(name):
     w = jnp.zeros((4, 4, 2))
-    values, slope = jax.value_and_grad(lambda w: PENALTIES[name](linear(w), images(0), images(2)).mean())(w)
+
+    def penalty(w):
+        return PENALTIES[name](linear(w), images(0), images(2)).mean()
+
+    values, slope = jax.jit(jax.value_and_grad(penalty))(w)
     np.testing.assert_allclose(values, 1.0 if name == "gradient_penalty" else 0.0, atol=1e-5)
     np.testing.assert_array_equal(slope, 0.0)
 
 
+@partial(jax.jit, static_argnums=1)
 def coefficients(key, batch):
     """The mixing coefficients, read off the critic D(u) = u^2 / 4 between 1 (real) and 0: (e / 2 - 1)^2."""
     one = jnp.ones((batch, 1, 1, 1))
@@ -135,7 +141,11 @@ def test_mixing_coefficients_are_uniform_one_per_image_and_fixed_by_key_and_row(
 def test_gradient_penalty_is_taken_between_the_pair():
     # |dD/du| of D(u) = u^2 / 2 is u, which stays within [2, 3] between 2 and 3: the penalty within [1, 4].
     two = jnp.full((64, 1, 1, 1), 2.0)
-    penalty = penalties.gradient_penalty(lambda u: 0.5 * u[:, 0, 0, 0] ** 2, two, two + 1.0, KEY)
+
+    def critic(u):
+        return 0.5 * u[:, 0, 0, 0] ** 2
+
+    penalty = jax.jit(partial(penalties.gradient_penalty, critic))(two, two + 1.0, KEY)
     assert 1.0 <= penalty.min() < 1.5 and 3.5 < penalty.max() <= 4.0
 
 
@@ -146,7 +156,8 @@ from gen_jax.losses import penalties
 
 def critic(params, x):
     for kernel in params:
-        x = jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        layout = ("NHWC", "HWIO", "NHWC")
+        x = jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=layout)
         x = jax.nn.leaky_relu(x, 0.2)
     return jnp.mean(x, axis=(1, 2, 3))
 
@@ -165,7 +176,8 @@ for devices in (1, 8):
         params, real, fake, jax.random.key(0)).compile()
     value, slopes = compiled(*jax.device_put((params, real, fake, jax.random.key(0)),
                                              (everywhere, rows, rows, everywhere)))
-    results.append((compiled.cost_analysis()["flops"], float(value), np.concatenate([s.ravel() for s in slopes])))
+    flops = compiled.cost_analysis()["flops"]
+    results.append((flops, float(value), np.concatenate([s.ravel() for s in slopes])))
 (one, value1, slopes1), (eight, value8, slopes8) = results
 np.testing.assert_allclose(value1, value8, rtol=1e-5)
 np.testing.assert_allclose(slopes1, slopes8, rtol=1e-3, atol=1e-6)
@@ -176,8 +188,7 @@ print(eight / one)
 def test_eight_devices_share_the_work():
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True, timeout=300
-    )
+    command = [sys.executable, "-c", SHARDED]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) <= 0.15

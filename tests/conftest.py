@@ -1,0 +1,27 @@
+"""Eight simulated devices for every test: the sharding tests need them, the others use one of them."""
+
+import os
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """One cache for the session, so that a program compiled by one test is loaded by the next."""
+    os.environ["GEN_JAX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    from gen_jax.runtime.compilation import enable_cache
+
+    enable_cache()
+
+
+@pytest.fixture
+def tfds_data():
+    """The folder of prepared TFDS sets; skips where there is none."""
+    folder = os.environ.get("TFDS_DATA_DIR")
+    if not folder or not os.path.isdir(folder):
+        pytest.skip("TFDS_DATA_DIR names no folder of prepared data sets")
+    return folder
