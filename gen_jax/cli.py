@@ -247,15 +247,16 @@ def _reconstruct(arguments):
 
     run = _load(arguments)
     dataset = run.dataset("test")
-    if not 1 <= arguments.count <= dataset.spec.size:
-        raise InputError(f"--count={arguments.count}: the test split has {dataset.spec.size} images")
+    count = min(32, dataset.spec.size) if arguments.count is None else arguments.count
+    if not 1 <= count <= dataset.spec.size:
+        raise InputError(f"--count={count}: the test split has {dataset.spec.size} images")
     from gen_jax.evaluate import transformed
 
-    batch = transformed(dataset, np.arange(arguments.count), seed=0)
+    batch = transformed(dataset, np.arange(count), seed=0)
     images = run.sampler.reconstruct(run.variables, batch["image"], batch.get("condition"))
     pairs = np.stack([batch["image"], images], axis=1).reshape(-1, *images.shape[1:])
     out = Path(arguments.out or run.path / "samples" / f"reconstructions_step{run.step:06d}.png")
-    columns = 2 * max(1, round((arguments.count / 2) ** 0.5))
+    columns = 2 * max(1, round((count / 2) ** 0.5))
     write_png(out, grid(pairs, columns), {**_record(run, arguments), "Title": "test image left, reconstruction right"})
     print(out)
     return 0
@@ -382,7 +383,7 @@ def _verbs(helping):
     interpolate[1].add_argument("--out", help="a .webp or .gif; default: in the run's samples/")
     yield interpolate
     reconstruct = on_run("reconstruct", _reconstruct, "Show test images beside their reconstructions.")
-    reconstruct[1].add_argument("--count", type=int, default=32, help="how many test images")
+    reconstruct[1].add_argument("--count", type=int, help="how many test images; default: 32")
     reconstruct[1].add_argument("--out", help="the PNG; default: in the run's samples/")
     yield reconstruct
     evaluate = on_run("evaluate", _evaluate, "Score a run under a recorded protocol; JSON on stdout.")

@@ -1,4 +1,4 @@
-"""The train steps that `train_step.py` times, in PyTorch: the same networks, eager, as one would write them."""
+"""The train steps that `train_step.py` times, in PyTorch: the same networks, eager, written as usual."""
 
 import os
 
@@ -10,7 +10,7 @@ EXAMPLES = 1024
 
 
 def build(model: str, batch: int, dtype: str, device: str, channels_last: bool = False):
-    """(step(), wait(), parameter counts) on the given device."""
+    """(step(), wait(), parameter counts, smallest first) on the given device."""
     torch.set_num_threads(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     )
@@ -20,7 +20,7 @@ def build(model: str, batch: int, dtype: str, device: str, channels_last: bool =
     precision = torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16")
     step, networks = {"dcgan": gan, "vae": vae}[model](batch, device, layout, precision)
     counts = [sum(parameter.numel() for parameter in network.parameters()) for network in networks]
-    return step, torch.cuda.synchronize if device.type == "cuda" else lambda: None, counts
+    return step, torch.cuda.synchronize if device.type == "cuda" else lambda: None, sorted(counts)
 
 
 def adam(network, *arguments, **options):

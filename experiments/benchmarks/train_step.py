@@ -90,9 +90,8 @@ def compare(arguments):
             worker.communicate()
 
     parameters = " + ".join(f"{int(count):,}" for count in counts["jax"])
-    print(
-        f"{arguments.model}, batch {arguments.batch}, {arguments.dtype}, {arguments.device}: {parameters} parameters"
-    )
+    print(f"{arguments.model}, batch {arguments.batch}, {arguments.dtype}, {arguments.device}")
+    print(f"{parameters} parameters, medians of {arguments.rounds} rounds\n")
     medians = {
         name: [statistics.median(column) for column in zip(*rows, strict=True)]
         for name, rows in rounds.items()

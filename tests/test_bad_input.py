@@ -1,0 +1,167 @@
+"""Bad input gets one `error:` line with a hint and exit status 2; nothing is lost, nothing half-written is left."""
+
+import io
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from shrunk import shrunk
+
+from gen_jax.cli import main
+from gen_jax.train import train
+
+GAN_PENALTY = "--config.model.discriminator.name=dcgan --config.model.discriminator.norm=batch"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A folder with a finished run and every kind of broken thing; commands run inside it."""
+    root = tmp_path_factory.mktemp("world")
+    train(shrunk("vae_digits", root, train__steps=4, train__checkpoint_every=2), root / "run")
+    train(shrunk("gan_digits", root, train__steps=1, train__log_every=1), root / "gan")
+    shutil.copytree(root / "run", root / "truncated")
+    for path in (root / "truncated/checkpoints/4").rglob("*"):
+        if path.is_file() and path.stat().st_size > 2000:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    shutil.copytree(root / "run", root / "no_meta")
+    (root / "no_meta/config.json").write_text('{"seed": 0,')
+    (root / "empty").mkdir()
+    (root / "full").mkdir()
+    (root / "full/diary.txt").write_text("not a run")
+    (root / "pictures").mkdir()
+    for i in range(3):
+        Image.fromarray(np.full((16, 16), 60 * i, np.uint8)).save(root / f"pictures/{i}.png")
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)).save(buffer, "PNG")
+    (root / "pictures/broken.png").write_bytes(buffer.getvalue()[:200])
+    np.savez(root / "floats.npz", images=np.zeros((4, 16, 16), np.float32))
+    np.savez(root / "odd.npz", images=np.zeros((40, 30, 30), np.uint8))
+    np.savez(root / "colour.npz", images=np.zeros((80, 16, 16, 3), np.uint8))
+    (root / "not.npz").write_text("hello")
+    (root / "raises.py").write_text("def get_config():\n    return 1 / 0\n")
+    (root / "nothing.py").write_text("x = 1\n")
+    (root / "syntax.py").write_text("def get_config(:\n")
+    (root / "typo.py").write_text(
+        "from gen_jax.config import base\ndef get_config():\n    c = base('vae')\n    c.optimizer.learning_rat = 1.0\n"
+        "    c.model.encoder = {'name': 'mlp'}\n    c.model.decoder = {'name': 'mlp'}\n    return c\n"
+    )
+    return root
+
+
+CASES = {
+    "unknown verb": ("trian", "did you mean train"),
+    "missing config": ("train --config=nope.py", "config file nope.py not found; there are: gan_digits"),
+    "config nearly named": ("train --config=vae_digit", "did you mean vae_digits"),
+    "config that raises": ("train --config=raises.py", "line 2: ZeroDivisionError"),
+    "config without get_config": ("train --config=nothing.py", "has no get_config()"),
+    "config with a syntax error": ("train --config=syntax.py", "SyntaxError"),
+    "typo inside a config file": ("train --config=typo.py", "optimizer.learning_rat: no such field; did you mean optimizer.learning_rate"),
+    "argument that a config does not take": ("train --config=vae_digits:5", "takes no argument"),
+    "typo in a field": ("train --config.optimizer.learning_rat=1", "no such field; did you mean learning_rate"),
+    "section instead of a field": ("train --config.model={}", "is a section; set one of its fields"),
+    "field below a value": ("train --config.seed.x=1", "seed is a plain value"),
+    "value missing": ("train --config.seed", "a value is missing"),
+    "float for int": ("train --config.data.batch_size=1.5", "--config.data.batch_size=1.5: expected int"),
+    "word for float": ("train --config.optimizer.b1=high", "--config.optimizer.b1=high: expected float"),
+    "word for bool": ("train --config.data.flip=yes", "expected true or false"),
+    "nan for a rate": ("train --config.optimizer.learning_rate=nan", "learning_rate=nan: expected"),
+    "bad tuple": ("train --config=vae_digits --config.model.encoder.widths=a", "expected tuple of int"),
+    "negative width": ("train --config.model.generator.width=-5", "model.generator.width=-5: must be >= 1"),
+    "too large a moment": ("train --config.optimizer.b1=1.5", "optimizer.b1=1.5: must be <= 1"),
+    "zero steps": ("train --config.train.steps=0", "train.steps=0: must be >= 1"),
+    "unknown choice": ("train --config.objective.loss=hing", "did you mean hinge"),
+    "network of another section": ("train --config.model.generator.name=mlp", "model.generator.name=mlp: no such generator"),
+    "loose argument": ("train train.steps=9", "did you mean --config.train.steps=9"),
+    "unknown flag": ("train --work_dir=x", "unknown flag --work_dir; did you mean --workdir"),
+    "too many devices": ("train --config.mesh.devices=99", "mesh.devices=99"),
+    "no devices": ("train --config.mesh.devices=-7", "mesh.devices=-7: must be >= -1"),
+    "batch not divisible": ("train --config.data.batch_size=100", "data.batch_size=100 must be divisible by 8 devices"),
+    "unprepared data set": ("train --config=gan_mnist --config.data.name=svhn_cropped", "is not prepared in"),
+    "empty folder": ("train --config.data.name=folder --config.data.path=empty", "no images (.png .jpg .jpeg .webp) in"),
+    "missing folder": ("train --config.data.name=folder --config.data.path=nowhere", "nowhere"),
+    "folder without a path": ("train --config.data.name=folder", "data.path"),
+    "truncated picture": ("train --config.data.name=folder --config.data.path=pictures --config.data.batch_size=8", "broken.png"),
+    "floats in an archive": ("train --config.data.name=npz --config.data.path=floats.npz", "uint8"),
+    "archive that is none": ("train --config.data.name=npz --config.data.path=not.npz", "not.npz"),
+    "side not a multiple of 4": ("train --config.data.name=npz --config.data.path=odd.npz", "multiple of 4"),
+    "two channels": ("train --config.data.channels=2", "channels=2"),
+    "bernoulli on grey": ("train --config=vae_digits --config.data.binarize=none", "pixels of digits are not binary; set data.binarize"),
+    "bernoulli on colour": ("train --config=vae_digits --config.data.name=npz --config.data.path=colour.npz --config.data.binarize=none", "colour images; use discretized_logistic"),
+    "penalty with batch norm": (f"train {GAN_PENALTY}", "objective.r1_weight with model.discriminator.norm=batch"),
+    "free wasserstein": ("train --config.objective.loss=wasserstein --config.objective.r1_weight=0 --config.objective.r2_weight=0", "must be held Lipschitz"),
+    "classes without labels": ("train --config=vae_digits --config.data.name=npz --config.data.path=colour.npz --config.data.channels=1 --config.model.conditional=true", "has no labels"),
+    "steps not a multiple": ("train --config.train.steps_per_call=3", "multiple of train.steps_per_call=3"),
+    "bad schedule kind": ("train --config.optimizer.learning_rate={'kind':'square'}", "kind=square: no such choice"),
+    "schedule with a typo": ("train --config.optimizer.learning_rate={'kin':'linear'}", "no such field"),
+    "directory of something else": ("train --workdir=full", "is not empty and not a run directory"),
+    "run of another config": ("train --config=gan_digits --workdir=run", "is the run of another config"),
+    "run with a broken config": ("sample no_meta", "cannot be read"),
+    "truncated checkpoint": ("sample truncated", "move it away to go on from step 2"),
+    "run that is none": ("sample full", "no run in full"),
+    "no run": ("sample", "which run?"),
+    "no such step": ("sample run --step=3", "no checkpoint of step 3 in run; there are: 2, 4"),
+    "seeds that are none": ("sample run --seeds=a-b", "expected numbers and ranges"),
+    "seeds downwards": ("sample run --seeds=5-2", "ranges go upwards"),
+    "label of an unconditional model": ("sample run --label=3", "the model is not conditional"),
+    "one seed to interpolate": ("interpolate run --seeds=3", "needs at least two"),
+    "animation of another kind": ("interpolate run --out=x.mov", "written as .webp or .gif"),
+    "GAN cannot reconstruct": ("reconstruct gan", "no encoder"),
+    "too many reconstructions": ("reconstruct run --count=1000000", "test split has"),
+    "no importance samples": ("evaluate run --samples=0", "--samples=0: must be >= 1"),
+    "config flag on a run": ("sample run --config.seed=3", "reads the config of its run"),
+    "processes without a coordinator": ("train --processes=2", "need --coordinator"),
+}  # fmt: skip
+
+
+def snapshot(root):
+    return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_refused_in_one_line(case, world, monkeypatch, capsys):
+    monkeypatch.chdir(world)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(world / "empty"))
+    line, expected = CASES[case]
+    before = snapshot(world)
+    assert main(line.split()) == 2
+    error = capsys.readouterr().err
+    errors = [text for text in error.splitlines() if text.startswith("error: ")]
+    assert len(errors) == 1 and expected in errors[0], error
+    assert error.strip() == errors[0], "nothing but the error line"
+    assert snapshot(world) == before
+    assert not list((world / "runs").glob("*")) if (world / "runs").exists() else True
+
+
+def test_read_only_directory(tmp_path, monkeypatch, capsys):
+    """Root may write anywhere, so the refusal is made by a file standing where the directory should be."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--workdir=file/run"]) == 2
+    assert "cannot make file/run" in capsys.readouterr().err
+    if os.geteuid():
+        (tmp_path / "locked").mkdir(mode=0o500)
+        assert main(["train", "--workdir=locked/run"]) == 2
+        assert "cannot make locked/run" in capsys.readouterr().err
+
+
+def test_checkpoint_that_is_damaged_is_not_lost_by_training_on(world, monkeypatch, capsys):
+    monkeypatch.chdir(world)
+    config = json.loads((world / "truncated/config.json").read_text())
+    flags = ["--config.data.name=npz", f"--config.data.path={config['data']['path']}"]
+    flags += ["--config.mesh.devices=1", "--config.model.latent_size=4", "--config.train.log_every=1"]
+    flags += ["--config.model.encoder.widths=32", "--config.model.decoder.widths=32"]
+    flags += ["--config.train.steps=4", "--config.train.checkpoint_every=2", "--config.train.sample_every=0"]
+    before = snapshot(world / "truncated/checkpoints")
+    assert main(["train", "--config=vae_digits", "--workdir=truncated", *flags]) == 2
+    assert "move it away to go on from step 2" in capsys.readouterr().err
+    assert snapshot(world / "truncated/checkpoints") == before
+
+
+def test_debug_shows_where_it_came_from():
+    from gen_jax.errors import InputError
+
+    with pytest.raises(InputError):
+        main(["train", "--config=nope", "--debug"])
