@@ -135,7 +135,10 @@ def _train(arguments):
         print(f"error: {error}", file=sys.stderr)
         return 1
     except Interrupted as error:
-        print(f"saved at step {error.step}; go on with: {_again(arguments, overrides, workdir)}", file=sys.stderr)
+        print(
+            f"saved at step {error.step}; go on with: {_again(arguments, overrides, workdir)}",
+            file=sys.stderr,
+        )
         return 128 + error.signum
     except BaseException:
         # A directory that was made for a run that never began is not left behind.
@@ -257,7 +260,11 @@ def _reconstruct(arguments):
     pairs = np.stack([batch["image"], images], axis=1).reshape(-1, *images.shape[1:])
     out = Path(arguments.out or run.path / "samples" / f"reconstructions_step{run.step:06d}.png")
     columns = 2 * max(1, round((count / 2) ** 0.5))
-    write_png(out, grid(pairs, columns), {**_record(run, arguments), "Title": "test image left, reconstruction right"})
+    write_png(
+        out,
+        grid(pairs, columns),
+        {**_record(run, arguments), "Title": "test image left, reconstruction right"},
+    )
     print(out)
     return 0
 

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from gen_jax import randomness
@@ -35,7 +34,12 @@ def evaluate(run: Run, *, seed: int = 0, samples: int = 1000, count: int = 256, 
     Raises:
       InputError: a count that cannot be, or data that is not at hand.
     """
-    for name, value, least in (("samples", samples, 1), ("count", count, 2), ("limit", limit, 0), ("seed", seed, 0)):
+    for name, value, least in (
+        ("samples", samples, 1),
+        ("count", count, 2),
+        ("limit", limit, 0),
+        ("seed", seed, 0),
+    ):
         if value < least:
             raise InputError(f"--{name}={value}: must be >= {least}")
     test = run.dataset("test")
@@ -106,7 +110,11 @@ def _likelihood(run, test, seed, samples, used):
         {"metric": "elbo", **_mean(elbo), **shared},
         {"metric": "kl", **_mean(kl), **shared},
         {"metric": "nll", **_mean(-log_p), **nll},
-        {"metric": "bits_per_dim", "value": float(bits_per_dimension(-log_p.mean(), dimensions)), "k": samples},
+        {
+            "metric": "bits_per_dim",
+            "value": float(bits_per_dimension(-log_p.mean(), dimensions)),
+            "k": samples,
+        },
     ]
 
 
@@ -151,10 +159,10 @@ def _classified(run, fakes, most=5000):
     The classifier is a support vector machine on pixels; what it says of real test images stands beside
     what it says of the samples, for a probability means nothing without that.
     """
+    from sklearn.calibration import CalibratedClassifierCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
-    from sklearn.calibration import CalibratedClassifierCV
 
     train, test = run.dataset("train"), run.dataset("test")
 
@@ -173,7 +181,11 @@ def _classified(run, fakes, most=5000):
     of_fake = classifier.predict_proba(pixels(fakes))
     accuracy = float((classifier.classes_[of_real.argmax(1)] == real_labels).mean())
     fake, real = coverage.label_coverage(of_fake), coverage.label_coverage(of_real)
-    shared = {"classifier": "calibrated RBF SVM on pixels", "classifier_test_accuracy": accuracy, "images": len(fakes)}
+    shared = {
+        "classifier": "calibrated RBF SVM on pixels",
+        "classifier_test_accuracy": accuracy,
+        "images": len(fakes),
+    }
     return [
         {"metric": name, "value": fake[name], "of_real_images": real[name], **shared}
         for name in ("classes_found", "mean_top_probability", "label_entropy")

@@ -88,9 +88,7 @@ def _init(config, spec, method, resources):
 def abstract_state(config, spec: Spec, method: Method, mesh: Mesh) -> State:
     """Shapes and shardings of the State, without making one: what a checkpoint is restored into."""
     state = jax.eval_shape(partial(_init, config, spec, method), {"mean": jnp.zeros(spec.shape)})
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=meshes.replicated(mesh)), state
-    )
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=meshes.replicated(mesh)), state)
 
 
 def _update(config, dataset, method, mesh, state, feed, resident, variants):
@@ -105,21 +103,22 @@ def _update(config, dataset, method, mesh, state, feed, resident, variants):
     def one(state, feed, variant):
         key = jax.random.fold_in(randomness.stream(config.seed, randomness.TRAIN), state.step)
         batches = tuple(
-            fetch(jax.tree.map(lambda x, i=i: x[i], feed), state.step * method.draws + i)
-            for i in range(method.draws)
+            fetch(jax.tree.map(lambda x, i=i: x[i], feed), state.step * method.draws + i) for i in range(method.draws)
         )
         hyper = {name: schedule(state.step) for name, schedule in method.schedules.items()}
         return method.step(state, batches, key, hyper, variant)
 
     collected = []
-    for variant, stretch in groupby(range(len(variants)), key=lambda i: variants[i]):
-        stretch = list(stretch)
-        if unrolled(mesh) or len(stretch) == 1:
-            for i in stretch:
-                state, metrics = one(state, jax.tree.map(lambda x, i=i: x[i], feed), variant)
+    done = 0
+    for variant, stretch in groupby(variants):
+        count = len(list(stretch))
+        part = jax.tree.map(lambda x, a=done, b=done + count: x[a:b], feed)
+        done += count
+        if unrolled(mesh) or count == 1:
+            for i in range(count):
+                state, metrics = one(state, jax.tree.map(lambda x, i=i: x[i], part), variant)
                 collected.append(jax.tree.map(lambda x: x[None], metrics))
         else:
-            part = jax.tree.map(lambda x: x[stretch[0] : stretch[-1] + 1], feed)
             state, metrics = jax.lax.scan(partial(one, variant=variant), state, part)
             collected.append(metrics)
     return state, jax.tree.map(lambda *parts: jnp.concatenate(parts), *collected)

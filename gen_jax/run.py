@@ -44,9 +44,7 @@ class Run:
         """Compiled drawing, kept for the next call."""
         return sampler(self.method, self.spec.classes if self.config.model.conditional else 0, self.mesh)
 
-    def sample(
-        self, seed: int = 0, count: int = 16, label: int | None = None, temperature: float = 1.0
-    ) -> np.ndarray:
+    def sample(self, seed: int = 0, count: int = 16, label: int | None = None, temperature: float = 1.0) -> np.ndarray:
         """Images uint8 [count, H, W, C] of the seeds seed, seed + 1, ...; each is the same in any batch."""
         return self.sampler.sample(self.variables, range(seed, seed + count), label, temperature)
 

@@ -75,9 +75,7 @@ def sampler(method: Method, classes: int = 0, mesh: Mesh | None = None) -> Sampl
         ends = np.asarray(latents(variables, jnp.asarray(_checked(seeds))))
         # From each seed to the next and back to the first, so that the animation loops.
         weights = np.arange(frames, dtype=np.float32) / frames
-        paths = [
-            [spherical(ends[i], ends[(i + 1) % len(ends)], w) for w in weights] for i in range(len(ends))
-        ]
+        paths = [[spherical(ends[i], ends[(i + 1) % len(ends)], w) for w in weights] for i in range(len(ends))]
         path = np.asarray(paths, np.float32).reshape(-1, ends.shape[-1])
         condition = condition_of(0 if classes and label is None else label, len(path))
         return blocks(lambda z, c: decode(variables, z, c), path, condition)

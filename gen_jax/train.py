@@ -20,7 +20,7 @@ import numpy as np
 from gen_jax import schedules
 from gen_jax.config import flatten, to_json
 from gen_jax.errors import InputError
-from gen_jax.method import Mean, State
+from gen_jax.method import State
 from gen_jax.pictures import grid, write_png
 from gen_jax.program import Program, build
 from gen_jax.runtime import checkpoint, logbook
@@ -29,7 +29,13 @@ from gen_jax.sample import sampler
 from gen_jax.version import __version__
 
 # What may change when a run goes on: how long and how often, not what is computed.
-FREE = ("train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every", "train.keep_checkpoints")
+FREE = (
+    "train.steps",
+    "train.log_every",
+    "train.sample_every",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+)
 GRID = 64
 
 
@@ -327,4 +333,3 @@ def short(number: int) -> str:
         if number >= unit:
             return f"{number / unit:.3g}{name}"
     return str(number)
-

@@ -20,7 +20,9 @@ def test_pins_for_uv_and_for_pip_agree():
 
 
 def test_pins_cover_every_dependency():
-    pinned = {line.split("==")[0].replace("_", "-").lower() for line in PROJECT["tool"]["uv"]["constraint-dependencies"]}
+    pinned = {
+        line.split("==")[0].replace("_", "-").lower() for line in PROJECT["tool"]["uv"]["constraint-dependencies"]
+    }
     for need in PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]:
         assert re.match(r"[\w.-]+", need).group().replace("_", "-").lower() in pinned
 
@@ -52,6 +54,7 @@ def test_losses_import_jax_and_no_other_room():
 
 
 def test_core_imports_neither_tensorflow_nor_torch():
-    code = "import sys, gen_jax.cli, gen_jax.train, gen_jax.evaluate; print('tensorflow' in sys.modules, 'torch' in sys.modules)"
+    rooms = "gen_jax.cli, gen_jax.train, gen_jax.evaluate"
+    code = f"import sys, {rooms}; print([m in sys.modules for m in ('tensorflow', 'torch')])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.split() == ["False", "False"]
+    assert out.strip() == "[False, False]"

@@ -69,7 +69,9 @@ FIELDS: dict[str, Field] = {
     ),
     "data.flip": Field(bool, "mirror each training image left-right with probability 1/2"),
     "data.resize": Field(
-        str, "crop: shorter side to size, centre crop; stretch: ignore aspect", choices=lambda: ("crop", "stretch")
+        str,
+        "crop: shorter side to size, centre crop; stretch: ignore aspect",
+        choices=lambda: ("crop", "stretch"),
     ),
     "data.resident_megabytes": Field(int, "sets that decode to less are kept decoded, and on the device", 0),
     "model.latent_size": Field(int, "entries of the latent vector", 1),
@@ -80,9 +82,7 @@ FIELDS: dict[str, Field] = {
     "model.*.name": Field(str, "architecture of this network", choices=_networks),
     "model.*.width": Field(int, "channels of the narrowest (or only) stage", 1),
     "model.*.widths": Field(tuple, "units of each hidden layer", 1),
-    "model.*.activation": Field(
-        str, "activation of the hidden layers", choices=lambda: ("tanh", "relu", "silu", "leaky_relu", "softplus")
-    ),
+    "model.*.activation": Field(str, "activation of the hidden layers", choices=lambda: ("tanh", "relu", "silu")),
     "model.*.norm": Field(str, "normalisation", choices=lambda: ("none", "batch", "spectral")),
     "objective.loss": Field(str, "adversarial objective", choices=_losses),
     "objective.r1_weight": Field(SCHEDULE, "gamma: gamma/2 times the squared gradient at reals is added", 0),

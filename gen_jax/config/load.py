@@ -123,7 +123,7 @@ def override(config: ml_collections.ConfigDict, path: str, text: str) -> None:
             raise InputError(f"{flag}: {parent} is a plain value, it has no field {name}")
         if name not in at:
             here = ".".join(path.split(".")[:depth])
-            known = [k for k in at.keys()]
+            known = list(at)
             near = difflib.get_close_matches(name, known, n=1)
             where = f" {here} has" if here else " there are"
             hint = f"did you mean {near[0]}?" if near else f"{where.strip()}: {', '.join(sorted(known))}"

@@ -19,7 +19,7 @@ from gen_jax import randomness
 from gen_jax.data.dataset import Spec
 from gen_jax.errors import InputError
 from gen_jax.losses import adversarial, penalties
-from gen_jax.method import Method, State, Variables, mean
+from gen_jax.method import Mean, Method, State, Variables, mean
 from gen_jax.methods import sections
 from gen_jax.networks import DISCRIMINATORS, GENERATORS
 from gen_jax.optimizers import update_average
@@ -141,15 +141,11 @@ def gan(
     def update_critic(state, batch, key, hyper, penalise):
         reals = _to_signed(batch["image"])
         latents, condition = noise_and_condition(key, batch)
-        fakes, _ = generate(
-            state.params["generator"], state.collections["generator"], latents, condition, train=True
-        )
+        fakes, _ = generate(state.params["generator"], state.collections["generator"], latents, condition, train=True)
         fakes = jax.lax.stop_gradient(fakes)
 
         def loss(params):
-            real_logits, collections = criticise(
-                params, state.collections["discriminator"], reals, condition
-            )
+            real_logits, collections = criticise(params, state.collections["discriminator"], reals, condition)
             fake_logits, collections = criticise(params, collections, fakes, condition)
             losses = game(real_logits, fake_logits)
             parts = {"d": losses.discriminator}
@@ -182,7 +178,10 @@ def gan(
         def loss(params):
             fakes, collections = generate(params, state.collections["generator"], latents, condition, train=True)
             critic = partial(
-                criticise, state.params["discriminator"], state.collections["discriminator"], condition=condition
+                criticise,
+                state.params["discriminator"],
+                state.collections["discriminator"],
+                condition=condition,
             )
             # Only the relativistic game looks at the reals; elsewhere the compiler drops them.
             losses = game(critic(reals)[0], critic(fakes)[0])
@@ -213,6 +212,8 @@ def gan(
             now = _inference(state.params, state.collections)
             average = update_average(average, now, hyper["average"], batches[0]["image"].shape[0])
         metrics = {name: mean(value) for name, value in (critic_parts | generator_parts).items()}
+        for name in penalty_names:  # the same names at every step, counted 0 where not computed
+            metrics.setdefault(name.removesuffix("_weight"), Mean(jnp.float32(0), jnp.float32(0)))
         return State(state.step + 1, state.params, state.collections, state.opt_state, average), metrics
 
     def latents(variables, keys):

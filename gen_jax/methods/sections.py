@@ -31,14 +31,10 @@ def schedule(config, value, spec: Spec) -> schedules.Schedule:
     """The Schedule of one config value, in the units of this run."""
     if isinstance(value, ml_collections.ConfigDict):
         value = value.to_dict()
-    return schedules.make(
-        value, batch_size=config.data.batch_size, size=spec.size, steps=config.train.steps
-    )
+    return schedules.make(value, batch_size=config.data.batch_size, size=spec.size, steps=config.train.steps)
 
 
 def optimizer(config):
     """(learning_rate, b2) -> optax transformation: what is left open is what may be scheduled."""
     o = config.optimizer
-    return partial(
-        optimizers.make, o.name, b1=o.b1, eps=o.eps, weight_decay=o.weight_decay, clip=o.clip
-    )
+    return partial(optimizers.make, o.name, b1=o.b1, eps=o.eps, weight_decay=o.weight_decay, clip=o.clip)

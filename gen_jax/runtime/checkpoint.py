@@ -64,9 +64,7 @@ class Checkpoints:
             older = [s for s in self.steps() if s < step]
             way_out = f"move it away to go on from step {older[-1]}" if older else "move it away to start over"
             first = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-            raise InputError(
-                f"checkpoint {self.directory / str(step)} cannot be read ({first}); {way_out}"
-            ) from error
+            raise InputError(f"checkpoint {self.directory / str(step)} cannot be read ({first}); {way_out}") from error
         if restored.meta["format"] != FORMAT:
             raise InputError(
                 f"checkpoint {self.directory / str(step)} has format {restored.meta['format']}, this version reads"

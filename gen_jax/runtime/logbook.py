@@ -24,7 +24,16 @@ import jax
 from gen_jax.errors import InputError
 from gen_jax.version import __version__
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "ml-collections", "tensorflow-datasets", "numpy")
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "ml-collections",
+    "tensorflow-datasets",
+    "numpy",
+)
 
 
 def create(runs: Path, name: str) -> Path:

@@ -47,5 +47,6 @@ def put_replicated(mesh: Mesh, tree):
     """The same host values on every device of every process."""
     sharding = replicated(mesh)
     return jax.tree.map(
-        lambda x: jax.make_array_from_callback(np.shape(x), sharding, lambda index: np.asarray(x)[index]), tree
+        lambda x: jax.make_array_from_callback(np.shape(x), sharding, lambda index: np.asarray(x)[index]),
+        tree,
     )

@@ -51,7 +51,8 @@ def test_step_is_the_algorithm_of_the_paper(loss, tmp_path):
     g = jax.tree.map(lambda p, dp: p - 0.05 * dp, g, g_grad)
     assert float(metrics["d"].total[0]) / 64 == pytest.approx(float(d_value), rel=1e-4)
     assert float(metrics["g"].total[0]) / 64 == pytest.approx(float(g_value), rel=1e-4)
-    for mine, theirs in zip(jax.tree.leaves(after.params), jax.tree.leaves({"discriminator": d, "generator": g})):
+    expected = {"discriminator": d, "generator": g}
+    for mine, theirs in zip(jax.tree.leaves(after.params), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
 
 

@@ -59,17 +59,14 @@ def linear_gaussian(tmp_path, pixels=16, latents=3, scale=0.3, seed=0):
 def test_exact_posterior_gives_the_exact_likelihood(tmp_path):
     """With q(z|x) = p(z|x) the bound is tight and every importance weight is log p(x), whatever k."""
     method, variables, exact = linear_gaussian(tmp_path)
-    images = np.random.default_rng(1).uniform(size=(5, 8, 8, 1)).astype(np.float32)
+    images = jnp.asarray(np.random.default_rng(1).uniform(size=(5, 8, 8, 1)), jnp.float32)
     keys = randomness.image_keys(np.arange(5))
     truth = exact(images)
     for samples in (1, 7, 50):
         estimate = method.log_likelihood(variables, images, keys, samples)
         np.testing.assert_allclose(estimate, truth, rtol=2e-4)
     elbo = jnp.stack(
-        [
-            method.bound(variables, images, randomness.image_keys(np.arange(5) + 100 * i))["elbo"]
-            for i in range(400)
-        ]
+        [method.bound(variables, images, randomness.image_keys(np.arange(5) + 100 * i))["elbo"] for i in range(400)]
     )
     standard_error = np.asarray(elbo.std(0)) / 20
     assert (np.abs(elbo.mean(0) - truth) < 5 * standard_error + 0.01).all()
@@ -151,6 +148,8 @@ def test_temperature_zero_is_the_image_of_the_prior_mean(tmp_path):
 def test_conditional_networks_use_the_label(tmp_path):
     p = program(tmp_path, model__conditional="true")
     variables = p.method.variables(p.init())
+    # The label's embedding starts at zero: the model is unconditional until it learns not to be.
+    variables.params["decoder"]["Embed_0"]["embedding"] += jnp.arange(10.0)[:, None]
     keys = randomness.image_keys(np.zeros(2, int))
     images = p.method.sample(variables, keys, {"label": jnp.array([1, 2])})
     assert not np.allclose(images[0], images[1])
