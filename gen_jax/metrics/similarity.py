@@ -1,12 +1,15 @@
 """How alike two images are, pixel by pixel: for pairs (an image and its reconstruction), never for sets."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from gen_jax.errors import InputError
 
+Images = Array | np.ndarray
 
-def mean_absolute_error(a: Float[Array, "B H W C"], b: Float[Array, "B H W C"]) -> Float[Array, " B"]:
+
+def mean_absolute_error(a: Float[Images, "B H W C"], b: Float[Images, "B H W C"]) -> Float[Array, " B"]:
     """Mean of |a - b| over pixels and channels.
 
     Args:
@@ -23,7 +26,7 @@ def mean_absolute_error(a: Float[Array, "B H W C"], b: Float[Array, "B H W C"]) 
     return jnp.mean(jnp.abs(a - b), axis=(1, 2, 3))
 
 
-def psnr(a: Float[Array, "B H W C"], b: Float[Array, "B H W C"]) -> Float[Array, " B"]:
+def psnr(a: Float[Images, "B H W C"], b: Float[Images, "B H W C"]) -> Float[Array, " B"]:
     """Peak signal-to-noise ratio, -10 log10 of the mean squared error, for a peak of 1.
 
     Args:

@@ -1,6 +1,7 @@
 """Bounds where the evidence is known: z ~ N(0, 1), x | z ~ N(a z, s^2), so x ~ N(0, a^2 + s^2)."""
 
 from functools import partial
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +48,7 @@ def standard_error(values):
 def test_importance_weighting_rises_to_the_evidence_with_the_number_of_samples():
     weights = log_weights(WIDE, 64, x=REPEATED)
     estimates = [bounds.importance_weighted(weights[:k]) for k in (1, 8, 64)]
-    for fewer, more in zip(estimates, estimates[1:], strict=False):
+    for fewer, more in pairwise(estimates):
         assert float(more.mean() - fewer.mean()) > 3.0 * standard_error(more - fewer)
     assert -0.05 < float(estimates[-1].mean()) - EVIDENCE[2] < 0.0
     # All samples pooled into a single estimate.

@@ -14,6 +14,7 @@ def test_mean_absolute_error_of_known_offsets():
     a = jnp.full((3, 4, 5, 2), 0.25)
     b = a + jnp.array([0.0, 0.5, -0.25])[:, None, None, None]
     np.testing.assert_allclose(mean_absolute_error(a, b), [0.0, 0.5, 0.25], rtol=1e-6)
+    np.testing.assert_allclose(mean_absolute_error(np.asarray(a), np.asarray(b)), [0.0, 0.5, 0.25], rtol=1e-6)
     # One of the forty values is off by 0.4.
     np.testing.assert_allclose(mean_absolute_error(a, a.at[0, 0, 0, 0].add(0.4))[0], 0.01, rtol=1e-5)
 
