@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -36,7 +37,8 @@ def test_image_of_a_seed_does_not_depend_on_its_neighbours(name, runs):
 
 def test_image_of_a_seed_does_not_depend_on_devices(runs):
     run = gen_jax.load(runs / "gan_digits")
-    drawn = [sampler(run.method, mesh=mesh.make(n)).sample(run.variables, [5, 6]) for n in (1, 8)]
+    variables = jax.device_get(run.variables)
+    drawn = [sampler(run.method, mesh=mesh.make(n)).sample(variables, [5, 6]) for n in (1, 8)]
     # Eight rows a device instead of 64: the same sums in another order, at most one level of 256 apart.
     assert np.abs(drawn[0].astype(int) - drawn[1].astype(int)).max() <= 1
 
@@ -98,8 +100,8 @@ def test_reconstruct_verb(runs, tmp_path):
     run = gen_jax.load(runs / "vae_digits")
     test = run.dataset("test").gather(np.arange(4))["image"]
     sheet = np.asarray(Image.open(tmp_path / "r.png"))
-    # Pairs in a row: two images and their reconstructions; digits are binarised for this model.
-    assert sheet.shape == (2 * 66 + 2, 4 * 66 + 2)
+    # A pair in a row: image and reconstruction; digits are binarised for this model.
+    assert sheet.shape == (4 * 66 + 2, 2 * 66 + 2)
     assert set(np.unique(sheet[2:66, 2:66])) <= {0, 255} and test.shape == (4, 16, 16, 1)
 
 

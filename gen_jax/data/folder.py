@@ -62,9 +62,7 @@ def _images(root: Path) -> list[Path]:
 def _class_names(root: Path, files: list[Path]) -> tuple[str, ...]:
     flat = [file for file in files if len(file.parts) == 1]
     if flat and len(flat) < len(files):
-        raise InputError(
-            f"{root} holds {len(flat)} images beside class folders ({flat[0]}, ...); move them into one"
-        )
+        raise InputError(f"{root} holds {len(flat)} images beside class folders ({flat[0]}, ...); move them into one")
     return tuple(sorted({file.parts[0] for file in files})) if not flat else ()
 
 

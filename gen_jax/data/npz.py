@@ -59,9 +59,7 @@ def open_splits(path: str) -> Splits:
 
 def _images(path: str, name: str, images: np.ndarray) -> np.ndarray:
     if images.dtype != np.uint8:
-        raise InputError(
-            f"data.path={path}: {name} is {images.dtype}; store uint8 in 0..255, such as np.rint(x * 255)"
-        )
+        raise InputError(f"data.path={path}: {name} is {images.dtype}; store uint8 in 0..255, such as np.rint(x * 255)")
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
@@ -75,9 +73,7 @@ def _labels(path: str, name: str, labels: np.ndarray, size: int) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:  # as Keras stores CIFAR's
         labels = labels[:, 0]
     if labels.shape != (size,):
-        raise InputError(
-            f"data.path={path}: {name} has shape {labels.shape} for {size} images; give [{size}]"
-        )
+        raise InputError(f"data.path={path}: {name} has shape {labels.shape} for {size} images; give [{size}]")
     if labels.dtype.kind not in "iu" or labels.min() < 0:
         raise InputError(f"data.path={path}: {name} must be integers from 0; it is {labels.dtype}")
     return labels.astype(np.int32)

@@ -40,9 +40,7 @@ def hold_out(source: Source, every: int) -> Splits:
 
     def test() -> Source:
         if not held.any():
-            raise InputError(
-                f"data: {source.size} images are too few to hold out every {every}th as test; add images"
-            )
+            raise InputError(f"data: {source.size} images are too few to hold out every {every}th as test; add images")
         return select(source, index[held])
 
     return {"train": lambda: select(source, index[~held]), "test": test}

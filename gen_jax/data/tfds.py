@@ -84,9 +84,7 @@ def open_splits(name: str) -> Splits:
     features = dict(builder.info.features.items())
     image = features.get("image")
     if not isinstance(image, tfds.features.Image) or image.np_dtype not in (np.uint8, np.uint16):
-        raise InputError(
-            f"data set {name} has no uint8 image; its features are {', '.join(sorted(features))}"
-        )
+        raise InputError(f"data set {name} has no uint8 image; its features are {', '.join(sorted(features))}")
     if "train" not in builder.info.splits:
         raise InputError(f"data set {name} has no train split; it has {', '.join(builder.info.splits)}")
     if "test" in builder.info.splits:

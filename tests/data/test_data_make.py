@@ -40,9 +40,7 @@ def test_a_batch_is_made_of_its_rows():
         back = np.argsort(joined["row"])
         same = jax.tree.map(lambda a, b, back=back: (a[back] == b).all(), joined, dict(whole))
         assert jax.tree.all(same)
-    assert (
-        digits(seed=5).batch(0, np.arange(64))["index"] != digits(seed=4).batch(0, np.arange(64))["index"]
-    ).any()
+    assert (digits(seed=5).batch(0, np.arange(64))["index"] != digits(seed=4).batch(0, np.arange(64))["index"]).any()
 
 
 def test_sequential_shows_every_image_once():
@@ -57,9 +55,7 @@ def test_transform_flips_in_training_only():
     batch = digits().batch(0, np.arange(64))
     key = jax.random.key(0)
     assert (np.asarray(digits(flip=True).transform(batch, key)["image"]) != batch["image"]).any()
-    assert (
-        np.asarray(digits(flip=True, split="test").transform(batch, key)["image"]) == batch["image"]
-    ).all()
+    assert (np.asarray(digits(flip=True, split="test").transform(batch, key)["image"]) == batch["image"]).all()
 
 
 def test_binarize_makes_the_spec_binary():

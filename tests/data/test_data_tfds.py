@@ -75,9 +75,7 @@ def test_a_set_without_a_test_split(tfds_data):
 
 
 def test_a_set_without_images(tfds_data):
-    with pytest.raises(
-        InputError, match="free_spoken_digit has no uint8 image; its features are audio, label"
-    ):
+    with pytest.raises(InputError, match="free_spoken_digit has no uint8 image; its features are audio, label"):
         data.make(name="free_spoken_digit", batch_size=64)
 
 

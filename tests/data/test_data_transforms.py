@@ -38,7 +38,7 @@ def test_a_pixel_is_white_where_the_noise_is_below_it(monkeypatch):
     for noise, first_white in ((0.0, 1), (0.5, 128), (1 - 2**-24, 255)):  # the ends of [0, 1), and the middle
         monkeypatch.setattr(jax.random, "uniform", lambda key, shape, noise=noise: jnp.full(shape, noise))
         out = np.asarray(transforms.bernoulli(jnp.asarray(image), keys))
-        assert (out.ravel() == np.where(VALUES >= first_white, 255, 0)).all()
+        assert (out.ravel() == np.where(first_white > VALUES, 0, 255)).all()
 
 
 def test_dynamic_is_drawn_anew_for_each_key_and_row():
