@@ -71,13 +71,12 @@ def evaluate(run: Run, *, seed: int = 0, samples: int = 1000, count: int = 256, 
     return records
 
 
-def transformed(dataset: Dataset, index: np.ndarray, seed: int) -> dict:
-    """The images of `index` as the model sees them (binarised as in training), uint8, on the host.
+def as_seen(dataset: Dataset, batch: dict, seed: int) -> dict:
+    """A host batch as the model sees it (binarised as in training), uint8, on the host.
 
-    Random binarisation is keyed by the index, so it does not depend on the batch.
+    Random binarisation is keyed by the index in the set, so it does not depend on the batch.
     """
-    index = np.asarray(index, np.int32)
-    batch = {**dataset.gather(index), "index": index, "row": index}
+    batch = {**batch, "row": batch["index"]}
     return jax.device_get(dataset.transform(batch, randomness.stream(seed, randomness.EVAL)))
 
 
@@ -85,11 +84,14 @@ def _batches(run: Run, dataset: Dataset, seed: int, used: int) -> Iterator[tuple
     """(images in [0, 1], condition, keys [B], rows that count) over the first `used` images, sharded."""
     size = -(-min(BATCH, used) // run.mesh.size) * run.mesh.size
     base = jax.random.fold_in(randomness.stream(seed, randomness.EVAL), 1)
-    for start in range(0, used, size):
-        index = np.minimum(np.arange(start, start + size, dtype=np.int32), used - 1)
-        batch = meshes.put_batch(run.mesh, transformed(dataset, index, seed))
+    left = used
+    for batch in dataset.sequential(size):
+        batch = meshes.put(meshes.batched(run.mesh), as_seen(dataset, batch, seed))
         keys = randomness.row_keys(base, batch["index"])
-        yield batch["image"] / 255.0, batch.get("condition"), keys, min(size, used - start)
+        yield batch["image"] / 255.0, batch.get("condition"), keys, min(size, left)
+        left -= size
+        if left <= 0:
+            return
 
 
 def _likelihood(run, test, seed, samples, used):

@@ -58,7 +58,7 @@ def build(config) -> Program:
 
     resources = {"mean": jnp.asarray(dataset.mean())}
     init = jax.jit(partial(_init, config, dataset.spec, method), out_shardings=replicated)
-    resident = None if dataset.resident is None else meshes.put_replicated(mesh, dataset.resident)
+    resident = None if dataset.resident is None else meshes.put(replicated, dataset.resident)
     jitted = jax.jit(
         partial(_update, config, dataset, method, mesh),
         static_argnames="variants",
@@ -135,7 +135,7 @@ def _feeds(config, dataset, draws, mesh, start, stop, per_call):
 
     def stacked(batches, updates):
         stack = lambda *x: np.stack(x).reshape(updates, draws, *x[0].shape)  # noqa: E731
-        return meshes.put_batch(mesh, jax.tree.map(stack, *batches), axis=2)
+        return meshes.put_local(mesh, jax.tree.map(stack, *batches), axis=2)
 
     if dataset.resident is None:
         ahead = data.prefetch(dataset, range(start * draws, stop * draws), draws * per_call, rows)

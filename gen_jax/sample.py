@@ -5,6 +5,7 @@ last one padded, so that an image is the same bit for bit whatever was asked for
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -36,6 +37,8 @@ def sampler(method: Method, classes: int = 0, mesh: Mesh | None = None) -> Sampl
     """The Sampler of a Method conditioned on `classes`, its batches split over `mesh` where one is given."""
     mesh = mesh or meshes.make(1)
     block = -(-BLOCK // mesh.size) * mesh.size
+    # Results come whole to every process, so that the first one can write them down.
+    jit = partial(jax.jit, out_shardings=meshes.replicated(mesh))
 
     def blocks(compute, *arrays):
         """`compute` over leading blocks of one size, the last padded with its own last row."""
@@ -43,7 +46,7 @@ def sampler(method: Method, classes: int = 0, mesh: Mesh | None = None) -> Sampl
         out = []
         for start in range(0, count, block):
             rows = np.minimum(np.arange(start, start + block), count - 1)
-            part = meshes.put_batch(mesh, jax.tree.map(lambda x, rows=rows: np.asarray(x)[rows], arrays))
+            part = meshes.put(meshes.batched(mesh), jax.tree.map(lambda x, rows=rows: np.asarray(x)[rows], arrays))
             out.append(to_uint8(compute(*part)))
         return np.concatenate(out)[:count]
 
@@ -55,14 +58,14 @@ def sampler(method: Method, classes: int = 0, mesh: Mesh | None = None) -> Sampl
             raise InputError(f"label {label}: {known}")
         return {"label": np.full(count, label, np.int32)}
 
-    draw = jax.jit(
+    draw = jit(
         lambda variables, seeds, condition, temperature: method.sample(
             variables, randomness.image_keys(seeds), condition, temperature
         )
     )
-    decode = jax.jit(method.decode) if method.decode else None
-    reconstruct_jit = jax.jit(lambda v, images, c: method.reconstruct(v, images / 255.0, c))
-    latents = jax.jit(lambda variables, seeds: method.latents(variables, randomness.image_keys(seeds)))
+    decode = jit(method.decode) if method.decode else None
+    encode_decode = jit(lambda v, images, c: method.reconstruct(v, images / 255.0, c))
+    latents = jit(lambda variables, seeds: method.latents(variables, randomness.image_keys(seeds)))
 
     def sample(variables: Variables, seeds: Sequence[int], label=None, temperature: float = 1.0):
         seeds = _checked(seeds)
@@ -83,7 +86,7 @@ def sampler(method: Method, classes: int = 0, mesh: Mesh | None = None) -> Sampl
     def reconstruct(variables: Variables, images: np.ndarray, condition=None):
         if method.reconstruct is None:
             raise InputError("this model cannot reconstruct: it has no encoder")
-        return blocks(lambda x, c: reconstruct_jit(variables, x, c), images, condition)
+        return blocks(lambda x, c: encode_decode(variables, x, c), images, condition)
 
     return Sampler(sample, interpolate, reconstruct)
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from gen_jax import schedules
 from gen_jax.config import flatten, to_json
@@ -125,6 +126,10 @@ def train(config, workdir: Path, *, say=None, name: str = "", overrides: Mapping
             if main:
                 logbook.write_text(workdir / "FAILED.txt", message + "\n")
             raise NonFinite(message) from None
+        except Exception as error:
+            if main and not isinstance(error, Interrupted):
+                logbook.write_text(workdir / "FAILED.txt", f"{type(error).__name__}: {error}\n")
+            raise
         saved.wait()
         if main:
             logbook.write_text(workdir / "DONE", f"{config.train.steps}\n")
@@ -167,10 +172,10 @@ class _Run:
                     self.read()
                 self.unread.append((step + count, metrics))
                 step += count
-                if asked:
+                if self.must_stop(asked, step):
                     self.save(state, step)
                     self.saved.wait()
-                    raise Interrupted(asked[0], step)
+                    raise Interrupted(asked[0] if asked else signal.SIGTERM, step)
                 if step == total or (train.checkpoint_every and step % train.checkpoint_every == 0):
                     self.save(state, step)
                 if step == total or (train.sample_every and step % train.sample_every == 0):
@@ -179,6 +184,13 @@ class _Run:
                 if line and self.book:
                     self.book.log(line)
         return state
+
+    @staticmethod
+    def must_stop(asked, step):
+        """Whether to save and stop: of several processes all at one step, whichever was told."""
+        if jax.process_count() == 1:
+            return bool(asked)
+        return multihost_utils.reached_preemption_sync_point(step)
 
     def read(self):
         """Reads the metrics that wait, writes the rows that are due, and stops at a number that is none."""
@@ -244,6 +256,9 @@ def _finite(tree):
 def _signals():
     """Collects SIGTERM and Ctrl-C instead of dying of them; a second one is obeyed at once."""
     asked, before = [], {}
+    if jax.process_count() > 1:  # JAX's own handler tells the other processes, and must not be replaced
+        yield asked
+        return
 
     def handler(signum, frame):
         asked.append(signum)

@@ -37,16 +37,17 @@ def local_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
     return np.unique(np.concatenate([np.arange(batch_size, dtype=np.int32)[s[0]] for s in slices]))
 
 
-def put_batch(mesh: Mesh, tree, axis: int = 0):
-    """Global arrays from the rows that each process read, `axis` being the batch."""
+def put_local(mesh: Mesh, tree, axis: int = 0):
+    """Global arrays from the rows that each process read (`local_rows`), `axis` being the batch."""
     sharding = batched(mesh, axis)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
 
 
-def put_replicated(mesh: Mesh, tree):
-    """The same host values on every device of every process."""
-    sharding = replicated(mesh)
-    return jax.tree.map(
-        lambda x: jax.make_array_from_callback(np.shape(x), sharding, lambda index: np.asarray(x)[index]),
-        tree,
-    )
+def put(sharding: NamedSharding, tree):
+    """Global arrays from values that every process holds whole."""
+
+    def one(x):
+        x = np.asarray(x)
+        return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+    return jax.tree.map(one, tree)
