@@ -11,12 +11,15 @@ import jax
 import numpy as np
 
 from gen_jax import randomness
+from gen_jax.config import to_json
 from gen_jax.data.dataset import Dataset
+from gen_jax.data.images import evenly
 from gen_jax.errors import InputError
 from gen_jax.losses.bounds import bits_per_dimension
 from gen_jax.metrics import coverage, diversity, similarity
 from gen_jax.run import Run
 from gen_jax.runtime import mesh as meshes
+from gen_jax.train import check_same_data
 from gen_jax.version import __version__
 
 BATCH = 200
@@ -42,10 +45,12 @@ def evaluate(run: Run, *, seed: int = 0, samples: int = 1000, count: int = 256, 
     ):
         if value < least:
             raise InputError(f"--{name}={value}: must be >= {least}")
+    check_same_data(run.dataset("train"), run.path)
     test = run.dataset("test")
     protocol = {
         "step": run.step,
-        "weights": "average" if run.state.average else "raw",
+        "weights": run.weights,
+        "objective": to_json(run.config.objective),
         "batch_norm": "running statistics",
         "data": test.name,
         "split": test.split,
@@ -107,21 +112,18 @@ def _likelihood(run, test, seed, samples, used):
     elbo, kl, log_p = (np.concatenate(x).astype(np.float64) for x in (elbo, kl, log_p))
     dimensions = int(np.prod(test.spec.shape))
     shared = {"unit": "nats", "images": used}
-    nll = {"k": samples, **shared}
-    return [
-        {"metric": "elbo", **_mean(elbo), **shared},
-        {"metric": "kl", **_mean(kl), **shared},
-        {"metric": "nll", **_mean(-log_p), **nll},
-        {
-            "metric": "bits_per_dim",
-            "value": float(bits_per_dimension(-log_p.mean(), dimensions)),
-            "k": samples,
-        },
-    ]
+    records = [{"metric": "elbo", **_mean(elbo), **shared}, {"metric": "kl", **_mean(kl), **shared}]
+    if not run.method.discrete:  # a density of real pixels: no number of bits, and not to be compared with one
+        return [*records, {"metric": "negative_log_density", **_mean(-log_p), "k": samples, **shared}]
+    bits = {"value": float(bits_per_dimension(-log_p.mean(), dimensions)), "k": samples, "images": used}
+    return [*records, {"metric": "nll", **_mean(-log_p), "k": samples, **shared}, {"metric": "bits_per_dim", **bits}]
 
 
 def _mean(values):
-    return {"value": float(values.mean()), "standard_error": float(values.std(ddof=1) / np.sqrt(len(values)))}
+    """Mean and its standard error; None, which JSON can say, where there is no such number."""
+    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+    numbers = {"value": float(values.mean()), "standard_error": error}
+    return {name: x if x is not None and np.isfinite(x) else None for name, x in numbers.items()}
 
 
 def _reconstruction(run, test, seed, used):
@@ -140,19 +142,17 @@ def _reconstruction(run, test, seed, used):
 def _generated(run, test, seed, count):
     """Diversity of samples beside the same number of real images and, where there are labels, a classifier's view."""
     fakes = run.sampler.sample(run.variables, range(seed, seed + count))
-    some = min(count, test.spec.size)
-    reals = test.gather(np.arange(some))["image"]  # as stored: samples of a Bernoulli model are its means
+    reals = test.gather(evenly(test.spec.size, count))["image"]  # as stored: samples of a Bernoulli model are its means
     records = [
         {
             "metric": "mean_pairwise_distance",
             "value": float(diversity.mean_pairwise_distance(fakes / 255.0)),
             "of_real_images": float(diversity.mean_pairwise_distance(reals / 255.0)),
             "images": count,
+            "real_images": len(reals),
         }
     ]
-    if test.spec.classes:
-        records += _classified(run, fakes)
-    return records
+    return records + (_classified(run, fakes) if test.spec.classes > 1 else [])
 
 
 def _classified(run, fakes, most=5000):
@@ -172,12 +172,15 @@ def _classified(run, fakes, most=5000):
         return images.reshape(len(images), -1) / 255.0
 
     def part(dataset):
-        chosen = np.linspace(0, dataset.spec.size - 1, min(most, dataset.spec.size)).astype(np.int32)
-        batch = dataset.gather(chosen)
+        batch = dataset.gather(evenly(dataset.spec.size, most))
         return pixels(batch["image"]), batch["condition"]["label"]
 
+    train_pixels, train_labels = part(train)
+    folds = min(5, np.bincount(train_labels, minlength=train.spec.classes).min())
+    if folds < 2:
+        return []  # a class with a single image cannot be both learned and calibrated
     machine = make_pipeline(StandardScaler(with_std=False), SVC(C=10.0, gamma="scale", random_state=0))
-    classifier = CalibratedClassifierCV(machine, ensemble=False, cv=5).fit(*part(train))
+    classifier = CalibratedClassifierCV(machine, ensemble=False, cv=folds).fit(train_pixels, train_labels)
     real_pixels, real_labels = part(test)
     of_real = classifier.predict_proba(real_pixels)
     of_fake = classifier.predict_proba(pixels(fakes))

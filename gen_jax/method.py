@@ -100,3 +100,5 @@ class Method(NamedTuple):
     log_likelihood: Callable[..., jax.Array] | None = None
     # (variables, images, keys [B]) -> {name: [B] nats}, the named terms of the bound.
     bound: Callable[..., Mapping[str, jax.Array]] | None = None
+    # Whether likelihoods are probabilities of pixel values, so that bits/dim mean something, or densities.
+    discrete: bool = True

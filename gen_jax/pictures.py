@@ -1,12 +1,13 @@
 """Images to files: uint8, grids, PNG with its provenance, animated WebP."""
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from gen_jax.errors import InputError
 from gen_jax.version import __version__
@@ -44,12 +45,21 @@ def write_png(path: Path, image: np.ndarray, record: dict) -> None:
     _save(path, [image], format="PNG", pnginfo=text)
 
 
-def write_animation(path: Path, frames: Sequence[np.ndarray], milliseconds: int = 60) -> None:
-    """Writes uint8 [H, W, C] frames as an endless loop; the suffix decides: .webp or .gif."""
+def write_animation(path: Path, frames: Sequence[np.ndarray], record: dict, milliseconds: int = 60) -> None:
+    """Writes uint8 [H, W, C] frames as an endless loop; the suffix decides: .webp or .gif.
+
+    `record` goes into the EXIF image description of a .webp, into the comment of a .gif, as JSON.
+    """
     suffix = path.suffix.lower()
     if suffix not in (".webp", ".gif"):
         raise InputError(f"--out={path}: an animation is written as .webp or .gif")
-    extra = {"lossless": True} if suffix == ".webp" else {"disposal": 2}
+    text = json.dumps({"Software": f"gen_jax {__version__}", **record})
+    if suffix == ".webp":
+        exif = Image.Exif()
+        exif[ExifTags.Base.ImageDescription] = text
+        extra = {"lossless": True, "exif": exif}
+    else:
+        extra = {"disposal": 2, "comment": text.encode()}
     _save(path, frames, format=suffix[1:].upper(), save_all=True, duration=milliseconds, loop=0, **extra)
 
 

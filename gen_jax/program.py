@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 
 from gen_jax import data, methods, randomness
 from gen_jax.data.dataset import Dataset, Spec
+from gen_jax.data.loader import prefetch
 from gen_jax.errors import InputError
 from gen_jax.method import Mean, Method, State
 from gen_jax.runtime import mesh as meshes
@@ -138,9 +139,10 @@ def _feeds(config, dataset, draws, mesh, start, stop, per_call):
         return meshes.put_local(mesh, jax.tree.map(stack, *batches), axis=2)
 
     if dataset.resident is None:
-        ahead = data.prefetch(dataset, range(start * draws, stop * draws), draws * per_call, rows)
+        ahead = prefetch(dataset, range(start * draws, stop * draws), draws * per_call, rows)
         yield from (stacked(batches, len(batches) // draws) for batches in ahead)
         return
-    for call in [range(s, min(s + per_call, stop)) for s in range(start, stop, per_call)]:
-        positions = range(call.start * draws, call.stop * draws)
-        yield stacked([{"index": dataset.indices(p, rows), "row": rows} for p in positions], len(call))
+    for first in range(start, stop, per_call):
+        last = min(first + per_call, stop)
+        positions = range(first * draws, last * draws)
+        yield stacked([{"index": dataset.indices(p, rows), "row": rows} for p in positions], last - first)

@@ -34,6 +34,7 @@ class Run:
     method: Method
     state: State
     variables: Variables
+    weights: str  # "average" or "raw": which the variables are
 
     def dataset(self, split: str = "train") -> Dataset:
         """The data of the run; sampling does not need it, so a run travels without."""
@@ -86,7 +87,8 @@ def load(path: str | Path, step: int | None = None, average: bool = True) -> Run
         if step is not None and step not in steps:
             raise InputError(f"no checkpoint of step {step} in {path}; there are: {', '.join(map(str, steps))}")
         state, _ = saved.restore(steps[-1] if step is None else step, abstract_state(config, spec, method, mesh))
-    return Run(path, config, spec, int(state.step), mesh, method, state, method.variables(state, average))
+    weights = "average" if average and state.average else "raw"
+    return Run(path, config, spec, int(state.step), mesh, method, state, method.variables(state, average), weights)
 
 
 def read_spec(path: Path) -> Spec:

@@ -27,7 +27,7 @@ class Sampler(NamedTuple):
 
     # (variables, seeds [N], label=None, temperature=1.0) -> uint8 [N, H, W, C].
     sample: Callable[..., np.ndarray]
-    # (variables, seeds [N], frames, label=None) -> uint8 [frames, N, H, W, C].
+    # (variables, seeds [N], frames, label=None) -> uint8 [N * frames, H, W, C]; label None: class 0.
     interpolate: Callable[..., np.ndarray]
     # (variables, images uint8 [N, H, W, C], condition=None) -> uint8 [N, H, W, C].
     reconstruct: Callable[..., np.ndarray]

@@ -8,6 +8,7 @@ bit for bit.
 import json
 import signal
 import time
+import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from jax.experimental import multihost_utils
 
 from gen_jax import schedules
 from gen_jax.config import flatten, to_json
+from gen_jax.data.images import evenly
 from gen_jax.errors import InputError
 from gen_jax.method import State
 from gen_jax.pictures import grid, write_png
@@ -40,7 +42,11 @@ FREE = (
 GRID = 64
 
 
-class NonFinite(RuntimeError):
+class Failed(RuntimeError):
+    """The run ended before its time; FAILED.txt says why."""
+
+
+class NonFinite(Failed):
     """A loss or the state stopped being finite: the run ends, the last good checkpoint stays."""
 
 
@@ -85,23 +91,17 @@ def train(config, workdir: Path, *, say=None, name: str = "", overrides: Mapping
     check_same_data(program.dataset, workdir)
     main = jax.process_index() == 0
     with ExitStack() as stack:
-        if main:
-            _make(workdir)
-            stack.enter_context(logbook.locked(workdir))
+        _together(lambda: _claim(stack, config, workdir, name, overrides, program.dataset) if main else None)
         saved = stack.enter_context(checkpoint.opened(workdir / "checkpoints", keep=config.train.keep_checkpoints))
-        steps = saved.steps()
-        if steps:
-            state, _ = saved.restore(steps[-1], program.abstract)
-        else:
-            state = program.init()
-        start = int(state.step)
-        if start >= config.train.steps and (workdir / "DONE").exists():
+        start = max(saved.steps(), default=0)
+        state = saved.restore(start, program.abstract)[0] if start else program.init()
+        if start == config.train.steps and (workdir / "DONE").exists():
             if say:
                 Progress(start, start, 1, main).say(f"already done · {workdir}")
             return Result(state, program)
         book = None
         if main:
-            _write_down(config, workdir, name, overrides, program.dataset, start)
+            _begin(workdir, start)
             book = logbook.Logbook(workdir, start)
             stack.callback(book.close)
         progress = Progress(config.train.steps, start, config.data.batch_size, show=bool(say) and main)
@@ -126,10 +126,12 @@ def train(config, workdir: Path, *, say=None, name: str = "", overrides: Mapping
             if main:
                 logbook.write_text(workdir / "FAILED.txt", message + "\n")
             raise NonFinite(message) from None
-        except Exception as error:
-            if main and not isinstance(error, Interrupted):
-                logbook.write_text(workdir / "FAILED.txt", f"{type(error).__name__}: {error}\n")
+        except Interrupted:
             raise
+        except Exception as error:
+            if main:
+                logbook.write_text(workdir / "FAILED.txt", traceback.format_exc())
+            raise Failed(f"{type(error).__name__}: {error}") from error
         saved.wait()
         if main:
             logbook.write_text(workdir / "DONE", f"{config.train.steps}\n")
@@ -172,25 +174,26 @@ class _Run:
                     self.read()
                 self.unread.append((step + count, metrics))
                 step += count
-                if self.must_stop(asked, step):
-                    self.save(state, step)
-                    self.saved.wait()
-                    raise Interrupted(asked[0] if asked else signal.SIGTERM, step)
-                if step == total or (train.checkpoint_every and step % train.checkpoint_every == 0):
-                    self.save(state, step)
+                stop = self.must_stop(asked, step // train.steps_per_call)
+                # Drawn before it is saved: a kill between the two draws the same grid again, and loses none.
                 if step == total or (train.sample_every and step % train.sample_every == 0):
                     self.draw(state, step)
+                if stop or step == total or (train.checkpoint_every and step % train.checkpoint_every == 0):
+                    self.save(state, step)
+                if stop:
+                    self.saved.wait()
+                    raise Interrupted(asked[0] if asked else signal.SIGTERM, step)
                 line = self.progress.update(step)
                 if line and self.book:
                     self.book.log(line)
         return state
 
     @staticmethod
-    def must_stop(asked, step):
-        """Whether to save and stop: of several processes all at one step, whichever was told."""
+    def must_stop(asked, call):
+        """Whether to save and stop: of several processes all at one call, whichever was told."""
         if jax.process_count() == 1:
             return bool(asked)
-        return multihost_utils.reached_preemption_sync_point(step)
+        return multihost_utils.reached_preemption_sync_point(call)
 
     def read(self):
         """Reads the metrics that wait, writes the rows that are due, and stops at a number that is none."""
@@ -229,8 +232,7 @@ class _Run:
 
     def draw_reals(self):
         if self.book:
-            count = min(GRID, self.program.dataset.spec.size)
-            batch = self.program.dataset.gather(np.arange(count))
+            batch = self.program.dataset.gather(evenly(self.program.dataset.spec.size, GRID))
             write_png(self.workdir / "reals.png", grid(batch["image"]), {"Title": "training images"})
 
     def draw(self, state, step):
@@ -254,7 +256,10 @@ def _finite(tree):
 
 @contextmanager
 def _signals():
-    """Collects SIGTERM and Ctrl-C instead of dying of them; a second one is obeyed at once."""
+    """Collects SIGTERM and Ctrl-C instead of dying of them; a second one is obeyed at once.
+
+    Of several processes, JAX collects SIGTERM for all; Ctrl-C ends each without saving.
+    """
     asked, before = [], {}
     if jax.process_count() > 1:  # JAX's own handler tells the other processes, and must not be replaced
         yield asked
@@ -279,13 +284,18 @@ def _signals():
 def check_same_run(config, workdir: Path) -> None:
     """Refuses a directory that is not a run, or is the run of another config."""
     if not (workdir / "config.json").exists():
-        if workdir.is_dir() and any(p.name != "lock" for p in workdir.iterdir()):
+        if workdir.is_dir() and any(p.name != "lock" and not p.name.endswith(".tmp") for p in workdir.iterdir()):
             raise InputError(f"{workdir} is not empty and not a run directory; choose another --workdir")
         return
     try:
         old = flatten(json.loads((workdir / "config.json").read_text()))
     except (ValueError, OSError) as error:
         raise InputError(f"{workdir / 'config.json'} cannot be read ({error}); choose another --workdir") from error
+    done = checkpoint.committed(workdir / "checkpoints")
+    if (workdir / "DONE").exists() and not done:
+        raise InputError(f"{workdir} is done but its checkpoints are gone; choose another --workdir")
+    if done and done[-1] > config.train.steps:
+        raise InputError(f"train.steps={config.train.steps}: the run in {workdir} is at step {done[-1]} already")
     new = flatten(to_json(config))
     differ = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
     fixed = [k for k in differ if k not in FREE]
@@ -305,27 +315,49 @@ def check_same_run(config, workdir: Path) -> None:
 def check_same_data(dataset, workdir: Path) -> None:
     """Refuses to go on with other images than the run began with."""
     path = workdir / "data.json"
-    if path.exists() and json.loads(path.read_text())["fingerprint"] != dataset.fingerprint():
+    if not path.exists():
+        return
+    try:
+        known = json.loads(path.read_text())["fingerprint"]
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path} cannot be read ({error}); choose another --workdir") from error
+    if known != dataset.fingerprint():
         raise InputError(
-            f"data set {dataset.name} has changed since the run in {workdir} began; choose another --workdir"
+            f"data set {dataset.name} is not what the run in {workdir} began with; choose another --workdir,"
+            " or bring the old data back"
         )
 
 
-def _make(workdir: Path) -> None:
+def _together(act) -> None:
+    """Runs `act`; if it refuses in one process, all refuse, instead of waiting for one that is gone."""
+    error = None
+    try:
+        act()
+    except InputError as refused:
+        error = refused
+    if jax.process_count() > 1 and not multihost_utils.broadcast_one_to_all(np.asarray(error is None)):
+        error = error or InputError("process 0 refused; its error line says why")
+    if error:
+        raise error
+
+
+def _claim(stack, config, workdir, name, overrides, dataset):
+    """Makes the directory ours, and says at once what it is: a kill from here on leaves a run to go on with."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make {workdir} ({error.strerror}); choose another --workdir") from error
+    stack.enter_context(logbook.locked(workdir))
+    if not (workdir / "data.json").exists():
+        about = {"name": dataset.name, "split": dataset.split, "fingerprint": dataset.fingerprint()}
+        logbook.write_json(workdir / "data.json", {**about, "spec": dataset.spec._asdict()})
+    logbook.write_json(workdir / "config.json", to_json(config))
+    logbook.write_json(workdir / "overrides.json", {"config": name, "overrides": dict(overrides or {})})
 
 
-def _write_down(config, workdir, name, overrides, dataset, start):
+def _begin(workdir, start):
     for stale in ("FAILED.txt", "DONE"):
         (workdir / stale).unlink(missing_ok=True)
-    logbook.write_json(workdir / "config.json", to_json(config))
-    about = {"name": dataset.name, "split": dataset.split, "fingerprint": dataset.fingerprint()}
-    logbook.write_json(workdir / "data.json", {**about, "spec": dataset.spec._asdict()})
-    if not (workdir / "overrides.json").exists():
-        logbook.write_json(workdir / "overrides.json", {"config": name, "overrides": dict(overrides or {})})
     env = "env.json" if not start else f"env.resumed-{start}.json"
     logbook.write_json(workdir / env, logbook.environment())
 

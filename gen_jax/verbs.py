@@ -10,13 +10,15 @@ from pathlib import Path
 
 from gen_jax.errors import InputError
 
+MOST_SEEDS = 100_000
+
 
 def train(arguments):
     """Trains a config, or goes on with a run."""
     config = _config(arguments)
     _start(arguments)
     from gen_jax.runtime import logbook
-    from gen_jax.train import Interrupted, NonFinite, check_same_run, train
+    from gen_jax.train import Failed, Interrupted, check_same_run, train
 
     overrides = dict(arguments.overrides)
     if arguments.dry_run:
@@ -29,12 +31,14 @@ def train(arguments):
     name = Path(arguments.config.partition(":")[0]).stem
     if arguments.workdir:
         workdir = Path(arguments.workdir)
+    elif arguments.coordinator:
+        raise InputError("--coordinator: several processes need one --workdir, on storage that all of them see")
     else:
         short = "-".join(f"{path.rpartition('.')[2]}{value}" for path, value in overrides.items())
         workdir = logbook.create(Path("runs"), name + (f"-{short}" if short else ""))
     try:
         train(config, workdir, say=True, name=arguments.config, overrides=overrides)
-    except NonFinite as error:
+    except Failed as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except Interrupted as error:
@@ -80,7 +84,7 @@ def show_config(arguments):
 
 def show_list(arguments):
     """Prints what there is to choose from."""
-    from gen_jax import data, methods, networks
+    from gen_jax import data, methods, metrics, networks
     from gen_jax.config import shipped
     from gen_jax.data import tfds
     from gen_jax.losses.adversarial import OBJECTIVES
@@ -97,6 +101,7 @@ def show_list(arguments):
     for title in ("generators", "discriminators", "encoders", "decoders"):
         show(title, getattr(networks, title.upper()))
     show("optimizers", OPTIMIZERS)
+    show("metrics", metrics.__all__)
     show("prepared sets", tfds.prepared())
     for name, meaning in data.SOURCES.items():
         print(f"{'data.name':16} {name}: {meaning}")
@@ -116,16 +121,18 @@ def sample(arguments):
     from gen_jax.pictures import grid, write_png
 
     run = _load(arguments)
+    if arguments.columns < 0:
+        raise InputError(f"--columns={arguments.columns}: must be >= 0")
     seeds = _seeds(arguments.seeds)
     images = run.sampler.sample(run.variables, seeds, arguments.label, arguments.temperature)
-    record = _record(run, arguments)
+    record = _record(run, label=arguments.label, temperature=arguments.temperature)
     if arguments.each:
-        folder = Path(arguments.out or run.path / "samples" / f"each_step{run.step:06d}")
+        folder = Path(arguments.out or _default(run, record, "each"))
         for seed, image in zip(seeds, images, strict=True):
             write_png(folder / f"seed_{seed:06d}.png", image, {**record, "Seed": seed})
         print(folder)
         return 0
-    out = Path(arguments.out or run.path / "samples" / f"seeds_{_tag(arguments.seeds)}_step{run.step:06d}.png")
+    out = Path(arguments.out or _default(run, record, f"seeds_{_tag(arguments.seeds)}", ".png"))
     write_png(out, grid(images, arguments.columns), {**record, "Seeds": arguments.seeds})
     print(out)
     return 0
@@ -142,8 +149,9 @@ def interpolate(arguments):
     if arguments.frames < 2:
         raise InputError(f"--frames={arguments.frames}: must be >= 2")
     images = run.interpolate(seeds, arguments.frames, arguments.label)
-    out = Path(arguments.out or run.path / "samples" / f"interpolation_{_tag(arguments.seeds)}.webp")
-    write_animation(out, [grid(image[None]) for image in images])
+    record = {**_record(run, label=arguments.label), "Seeds": arguments.seeds, "Frames": arguments.frames}
+    out = Path(arguments.out or _default(run, record, f"interpolation_{_tag(arguments.seeds)}", ".webp"))
+    write_animation(out, [grid(image[None]) for image in images], record)
     print(out)
     return 0
 
@@ -159,18 +167,20 @@ def reconstruct(arguments):
     count = min(32, dataset.spec.size) if arguments.count is None else arguments.count
     if not 1 <= count <= dataset.spec.size:
         raise InputError(f"--count={count}: the test split has {dataset.spec.size} images")
+    from gen_jax.data.images import evenly
     from gen_jax.evaluate import as_seen
 
-    index = np.arange(count, dtype=np.int32)
+    index = evenly(dataset.spec.size, count)
     batch = as_seen(dataset, {**dataset.gather(index), "index": index}, seed=0)
     images = run.sampler.reconstruct(run.variables, batch["image"], batch.get("condition"))
     pairs = np.stack([batch["image"], images], axis=1).reshape(-1, *images.shape[1:])
-    out = Path(arguments.out or run.path / "samples" / f"reconstructions_step{run.step:06d}.png")
+    record = _record(run)
+    out = Path(arguments.out or _default(run, record, "reconstructions", ".png"))
     columns = 2 * max(1, round((count / 2) ** 0.5))
     write_png(
         out,
         grid(pairs, columns),
-        {**_record(run, arguments), "Title": "test image left, reconstruction right"},
+        {**record, "Title": "test image left, reconstruction right"},
     )
     print(out)
     return 0
@@ -221,13 +231,16 @@ def _seeds(text):
     try:
         for part in text.split(","):
             first, dash, last = part.partition("-")
-            seeds += range(int(first), int(last if dash else first) + 1)
+            numbers = range(int(first), int(last if dash else first) + 1)
+            if len(numbers) + len(seeds) > MOST_SEEDS:
+                raise InputError(f"--seeds={text}: ask for at most {MOST_SEEDS:,} at once")
+            seeds += numbers
+    except InputError:
+        raise
     except ValueError:
         raise InputError(f"--seeds={text}: expected numbers and ranges, as in 0-15 or 3,7,9") from None
     if not seeds:
         raise InputError(f"--seeds={text}: no seed in it; ranges go upwards, as in 0-15")
-    if len(seeds) > 100_000:
-        raise InputError(f"--seeds={text}: {len(seeds):,} images; ask for at most 100,000 at once")
     return seeds
 
 
@@ -235,10 +248,19 @@ def _tag(text):
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _record(run, arguments):
-    """What a picture says of itself."""
+def _record(run, **choices):
+    """What a picture says of itself: all that, with its seed, makes it again."""
     import hashlib
 
     config = hashlib.sha256((run.path / "config.json").read_bytes()).hexdigest()
-    weights = "raw" if arguments.raw else "average"
-    return {"Comment": "AI-generated", "Config-SHA256": config, "Step": run.step, "Weights": weights}
+    told = {name.capitalize(): value for name, value in choices.items() if value is not None}
+    return {"Comment": "AI-generated", "Config-SHA256": config, "Step": run.step, "Weights": run.weights, **told}
+
+
+def _default(run, record, name, suffix=""):
+    """A name in the run's samples/ that tells apart what is different."""
+    parts = [name, f"step{run.step:06d}", *(["raw"] if run.state.average and run.weights == "raw" else [])]
+    parts += [f"label{record['Label']}"] if "Label" in record else []
+    parts += [f"temperature{record['Temperature']:g}"] if record.get("Temperature", 1.0) != 1.0 else []
+    parts += [f"frames{record['Frames']}"] if record.get("Frames", 20) != 20 else []
+    return run.path / "samples" / ("_".join(parts) + suffix)

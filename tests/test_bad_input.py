@@ -28,6 +28,15 @@ def world(tmp_path_factory):
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     shutil.copytree(root / "run", root / "no_meta")
     (root / "no_meta/config.json").write_text('{"seed": 0,')
+    shutil.copytree(root / "run", root / "gone")
+    shutil.rmtree(root / "gone/checkpoints")
+    shutil.copytree(root / "run", root / "changed")
+    about = json.loads((root / "changed/data.json").read_text())
+    (root / "changed/data.json").write_text(json.dumps({**about, "fingerprint": "0"}))
+    (root / "foreign.py").write_text(
+        "from gen_jax.config import base\ndef get_config():\n    c = base('vae')\n"
+        "    c.model.encoder = {'name': 'mlp', 'width': 9}\n    c.model.decoder = {'name': 'mlp'}\n    return c\n"
+    )
     (root / "empty").mkdir()
     (root / "full").mkdir()
     (root / "full/diary.txt").write_text("not a run")
@@ -112,6 +121,16 @@ CASES = {
     "too many reconstructions": ("reconstruct run --count=1000000", "test split has"),
     "no importance samples": ("evaluate run --samples=0", "--samples=0: must be >= 1"),
     "config flag on a run": ("sample run --config.seed=3", "reads the config of its run"),
+    "coordinator without a port": ("train --workdir=x --coordinator=localhost --processes=1 --process=0", "expected HOST:PORT"),
+    "negative columns": ("sample run --columns=-1", "--columns=-1: must be >= 0"),
+    "too many seeds": ("sample run --seeds=0-4294967295", "at most 100,000"),
+    "field of another architecture in a file": ("train --config=foreign.py", "model.encoder.width: mlp has no such field"),
+    "decay that adam has not": ("train --config.optimizer.weight_decay=0.1", "adam has none; set optimizer.name=adamw"),
+    "seed beyond 32 bits": ("train --config.seed=4294967296", "seed=4294967296: must be <= 4294967295"),
+    "schedule out of bounds": ("train --config.optimizer.learning_rate={'start':-1.0}", "must be >= 0"),
+    "fewer steps than done": ("train --config=vae_digits --workdir=run --config.train.steps=1", "is at step 4 already"),
+    "checkpoints gone": ("train --config=vae_digits --workdir=gone", "done but its checkpoints are gone"),
+    "data that has changed": ("evaluate changed", "is not what the run"),
     "processes without a coordinator": ("train --processes=2", "need --coordinator"),
 }  # fmt: skip
 

@@ -128,6 +128,31 @@ def evaluate(run, flags, capsys):
     return json.loads(capsys.readouterr().out)
 
 
+def test_files_tell_apart_what_is_different(runs, capsys):
+    """Same seeds, other weights or temperature: another file, and each says what made it."""
+    made = []
+    for flags in ([], ["--raw"], ["--temperature=0.5"]):
+        capsys.readouterr()
+        assert main(["sample", str(runs / "gan_digits"), "--seeds=0-3", *flags]) == 0
+        made.append(capsys.readouterr().out.strip())
+    assert len(set(made)) == 3
+    told = [Image.open(file).text for file in made]
+    assert [t["Weights"] for t in told] == ["average", "raw", "average"]
+    assert [float(t["Temperature"]) for t in told] == [1.0, 1.0, 0.5]
+
+
+def test_evaluation_says_which_weights(runs, capsys):
+    flags = ["--samples=1", "--count=4", "--limit=1"]
+    for name, more, weights in [
+        ("gan_digits", [], "average"),
+        ("gan_digits", ["--raw"], "raw"),
+        ("vae_digits", [], "raw"),
+    ]:
+        records = evaluate(runs / name, [*flags, *more], capsys)
+        assert {r["weights"] for r in records} == {weights}
+    assert [r["standard_error"] for r in records if r["metric"] == "elbo"] == [None]
+
+
 def test_uint8_is_the_nearest_level():
     np.testing.assert_array_equal(to_uint8(np.array([0.0, 0.5 / 255 + 1e-6, 1.0, 2.0, -1.0])), [0, 1, 255, 255, 0])
 

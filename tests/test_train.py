@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,7 +59,6 @@ def test_killed_run_ends_bitwise_like_one_never_killed(name, tmp_path):
     subprocess.run(command(name, whole), env=environment(), check=True, capture_output=True)
     process = subprocess.Popen(command(name, killed), env=environment(), stderr=subprocess.DEVNULL)
     step = random.SystemRandom().choice(range(8, 50))
-    wait_for(process, killed / "timing.jsonl", 0)
     checkpoints = killed / "checkpoints"
     until = time.monotonic() + 120
     while not any(int(p.name) >= step - 7 for p in checkpoints.glob("[0-9]*") if p.name.isdigit()):
@@ -103,6 +103,35 @@ def test_rows_are_those_of_their_step(tmp_path):
     few = [json.loads(line) for line in (tmp_path / "rarely/metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert few == [rows[2], rows[5]]
+
+
+def test_set_that_is_read_as_needed_trains_like_a_resident_one(tmp_path):
+    resident = train(shrunk("vae_digits", tmp_path), tmp_path / "resident").state
+    read = train(shrunk("vae_digits", tmp_path, data__resident_megabytes=0), tmp_path / "read").state
+    assert_same(resident, read)
+
+
+def test_grid_that_a_kill_took_is_drawn_again(tmp_path):
+    """Killed between drawing and saving: the same command draws the same grid."""
+    train(shrunk("vae_digits", tmp_path, train__checkpoint_every=3, train__sample_every=3), tmp_path / "run")
+    grids = {p.name: p.read_bytes() for p in (tmp_path / "run/samples").iterdir()}
+    assert set(grids) == {"step_000003.png", "step_000006.png"}
+    shutil.rmtree(tmp_path / "run/checkpoints/6")
+    (tmp_path / "run/DONE").unlink()
+    (tmp_path / "run/samples/step_000006.png").unlink()
+    train(shrunk("vae_digits", tmp_path, train__checkpoint_every=3, train__sample_every=3), tmp_path / "run")
+    assert grids == {p.name: p.read_bytes() for p in (tmp_path / "run/samples").iterdir()}
+
+
+def test_killed_before_its_first_checkpoint_starts_over(tmp_path):
+    train(shrunk("vae_digits", tmp_path), tmp_path / "whole")
+    train(shrunk("vae_digits", tmp_path), tmp_path / "killed")
+    shutil.rmtree(tmp_path / "killed/checkpoints")
+    for name in ("DONE", "data.json", "env.json"):
+        (tmp_path / "killed" / name).unlink()
+    train(shrunk("vae_digits", tmp_path), tmp_path / "killed")
+    rows = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "killed")]
+    assert rows[0] == rows[1]
 
 
 @pytest.mark.parametrize("name", SMALL)

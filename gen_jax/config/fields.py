@@ -54,14 +54,14 @@ def _optimizers():
 
 
 FIELDS: dict[str, Field] = {
-    "seed": Field(int, "seed of every random choice but the data order", 0),
+    "seed": Field(int, "seed of every random choice but the data order", 0, most=2**32 - 1),
     "method": Field(str, "generative family", choices=_methods),
     "data.name": Field(str, "digits, folder, npz, or the name of a prepared TFDS image set"),
     "data.path": Field(str, "the folder or the .npz file, where data.name asks for one"),
     "data.image_size": Field(int, "side in pixels after data.resize; 0: as stored", 0),
     "data.channels": Field(int, "1: greyscale, 3: RGB, 0: as stored", 0, most=3),
     "data.batch_size": Field(int, "images in the global batch, over all devices and processes", 1),
-    "data.seed": Field(int, "seed of the data order and of random transforms", 0),
+    "data.seed": Field(int, "seed of the data order and of random transforms", 0, most=2**32 - 1),
     "data.binarize": Field(
         str,
         "none; dynamic: drawn anew at each use; static: drawn once per image; threshold: at 128",
@@ -80,7 +80,7 @@ FIELDS: dict[str, Field] = {
         str, "type that layers compute in; parameters stay float32", choices=lambda: ("float32", "bfloat16")
     ),
     "model.*.name": Field(str, "architecture of this network", choices=_networks),
-    "model.*.width": Field(int, "channels of the narrowest (or only) stage", 1),
+    "model.*.width": Field(int, "channels; the architecture says of which stage", 1),
     "model.*.widths": Field(tuple, "units of each hidden layer", 1),
     "model.*.activation": Field(str, "activation of the hidden layers", choices=lambda: ("tanh", "relu", "silu")),
     "model.*.norm": Field(str, "normalisation", choices=lambda: ("none", "batch", "spectral")),

@@ -41,7 +41,7 @@ def load(name: str, overrides: Iterable[tuple[str, str]] = ()) -> ml_collections
         if path.endswith(".name"):
             override(config, path, text)
     check(config)
-    complete(config)
+    complete(config, renamed={p.split(".")[1] for p, _ in overrides if p.startswith("model.") and p.endswith(".name")})
     for path, text in overrides:
         if not path.endswith(".name"):
             override(config, path, text)
@@ -78,8 +78,12 @@ def _execute(name: str) -> ml_collections.ConfigDict:
     return config.unlock()
 
 
-def complete(config: ml_collections.ConfigDict) -> None:
-    """Gives each network the fields that its architecture has, and drops those of another architecture."""
+def complete(config: ml_collections.ConfigDict, renamed: Iterable[str] = ()) -> None:
+    """Gives each network the fields that its architecture has.
+
+    In a section of `renamed`, whose architecture an override chose, fields of the old one are dropped; elsewhere
+    a field that the architecture lacks is refused.
+    """
     from gen_jax.methods import METHODS
 
     for section, table in METHODS[config.method].NETWORKS.items():
@@ -92,6 +96,9 @@ def complete(config: ml_collections.ConfigDict) -> None:
             )
         own = {k: v for k, v in _network_fields(table[chosen.name]).items() if find(f"model.{section}.{k}")}
         kept = {k: v for k, v in chosen.items() if k == "name" or k in own}
+        foreign = sorted(set(chosen) - set(kept))
+        if foreign and section not in renamed:
+            raise InputError(f"model.{section}.{foreign[0]}: {chosen.name} has no such field; it has: {', '.join(own)}")
         config.model[section] = {**own, **kept}
 
 
@@ -178,6 +185,10 @@ def check(config: ml_collections.ConfigDict) -> None:
             near = [n for n in near if n != path and "*" not in n]
             raise InputError(f"{path}: no such field" + (f"; did you mean {near[0]}?" if near else ""))
         _check_value(path, field, value)
+        parent, _, last = path.rpartition(".")
+        if last in ("start", "end") and getattr(find(parent), "kind", "") is SCHEDULE:
+            bounds = find(parent)
+            _check_value(path, field._replace(least=bounds.least, most=bounds.most), value)
     for path in flatten(base(config.method)):
         _require(config, path)
 

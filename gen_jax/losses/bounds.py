@@ -6,9 +6,7 @@ from jaxtyping import Array, Float
 from jaxtyping import ArrayLike as Like
 
 
-def elbo(
-    log_likelihood: Float[Array, " B"], kl: Float[Array, " B"], beta: Float[Like, ""] = 1.0
-) -> Float[Array, " B"]:
+def elbo(log_likelihood: Float[Array, " B"], kl: Float[Array, " B"], beta: Float[Like, ""] = 1.0) -> Float[Array, " B"]:
     """E_q[log p(x|z)] - beta KL(q(z|x) || p(z)) (Kingma & Welling 2014, eq. 3).
 
     With beta it is the objective of the beta-VAE (Higgins et al. 2017, eq. 4).

@@ -37,4 +37,6 @@ def schedule(config, value, spec: Spec) -> schedules.Schedule:
 def optimizer(config):
     """(learning_rate, b2) -> optax transformation: what is left open is what may be scheduled."""
     o = config.optimizer
+    if o.weight_decay and o.name != "adamw":
+        raise InputError(f"optimizer.weight_decay={o.weight_decay}: {o.name} has none; set optimizer.name=adamw")
     return partial(optimizers.make, o.name, b1=o.b1, eps=o.eps, weight_decay=o.weight_decay, clip=o.clip)

@@ -37,9 +37,10 @@ class Likelihood(NamedTuple):
     """p(x | z) as functions of the decoder's raw output [B, H, W, C] and a log scale [C]."""
 
     log_prob: Callable  # (images, raw, log_scale) -> [B] nats
-    mean: Callable  # raw -> images in [0, 1], E[x | z]
+    mean: Callable  # raw -> images in [0, 1], the centre of p(x | z)
     inverse_mean: Callable  # images -> raw: where the output bias starts
     scaled: bool  # whether there is a scale
+    discrete: bool = True  # probabilities of pixel values, not a density
 
 
 LIKELIHOODS = {
@@ -49,7 +50,9 @@ LIKELIHOODS = {
         lambda images: jax.scipy.special.logit(jnp.clip(images, 0.001, 0.999)),
         scaled=False,
     ),
-    "gaussian": Likelihood(likelihoods.gaussian, lambda raw: jnp.clip(raw, 0.0, 1.0), lambda x: x, scaled=True),
+    "gaussian": Likelihood(
+        likelihoods.gaussian, lambda raw: jnp.clip(raw, 0.0, 1.0), lambda x: x, scaled=True, discrete=False
+    ),
     "discretized_logistic": Likelihood(
         likelihoods.discretized_logistic, lambda raw: jnp.clip(raw, 0.0, 1.0), lambda x: x, scaled=True
     ),
@@ -233,6 +236,7 @@ def vae(
         reconstruct=reconstruct,
         log_likelihood=log_likelihood,
         bound=bound,
+        discrete=likelihood.discrete,
     )
 
 

@@ -21,6 +21,4 @@ def mean_pairwise_distance(images: Num[Array | np.ndarray, " N *event"]) -> floa
     if len(images) < 2:
         raise InputError(f"a pairwise distance needs two images, got {len(images)}; give more")
     flat = np.asarray(images, np.float64).reshape(len(images), -1)
-    return float(
-        np.concatenate([np.linalg.norm(flat[i + 1 :] - flat[i], axis=1) for i in range(len(flat))]).mean()
-    )
+    return float(np.concatenate([np.linalg.norm(flat[i + 1 :] - flat[i], axis=1) for i in range(len(flat))]).mean())

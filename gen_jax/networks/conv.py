@@ -62,9 +62,7 @@ class Decoder(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, z: Float[Array, "B Z"], condition: Condition = None
-    ) -> Float[Array, "B H W C outputs"]:
+    def __call__(self, z: Float[Array, "B Z"], condition: Condition = None) -> Float[Array, "B H W C outputs"]:
         activation = ACTIVATIONS[self.activation]
         count, (height, width) = stages(self.shape), base(self.shape)
         channels = self.width << (count - 1)

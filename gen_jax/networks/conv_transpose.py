@@ -1,16 +1,20 @@
 """Strided and transposed convolutions whose every derivative is fast on CPU, and layers made of them.
 
 XLA:CPU has no good code for a convolution with a dilated operand: the input gradient of a strided
-convolution takes two to three times too long, the weight gradient of a transposed one thirty times.
-So both are built from ordinary convolutions here. With stride s an output pixel of a transposed
-convolution sees every s-th tap only: the s x s phases of the output are s x s small convolutions,
-interleaved. A strided convolution is the mirror image: the phases of its input are convolved and
-summed. The arithmetic stays the same, no zero is multiplied, and autodiff of ordinary convolutions
-yields ordinary ones, at every order. Accelerators have kernels for the dilated form, and get it.
+convolution takes two to three times too long, the weight gradient of a transposed one thirty times. The
+three maps below avoid them. They are closed under differentiation, so this holds at every order:
+
+    y = S(k) x     strided convolution: XLA's own
+    x = T(k) y     transposed convolution, the adjoint: <y, S(k') x> = <T(k) y, x>, k' being k flipped
+    k = W(x, y)    weight gradient of S: <y, S(k) x> = <W(x, y), k>
+
+With stride s a pixel of T's output sees every s-th tap only. So the s x s phases of that output are s x s
+small ordinary convolutions, interleaved: the same arithmetic, and no zero is multiplied. Accelerators have
+kernels for the dilated form, and get it. On CPU there is no forward-mode derivative.
 """
 
-import itertools
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -28,61 +32,94 @@ def conv(
     x: Float[Array, "B H W I"], kernel: Float[Array, "h w I O"], strides: Strides = (1, 1)
 ) -> Float[Array, "B H2 W2 O"]:
     """A convolution with padding "SAME", as lax.conv_general_dilated computes it."""
-    batch, height, width, channels = x.shape
-    (tall, wide), sizes = strides, kernel.shape[:2]
-    if height % tall or width % wide or not _worthwhile(sizes, strides):
-        return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=_LAYOUT)
-    # Output p sees the pixel stride * p + tap - before: number p + (tap - before - r) / stride of phase r.
-    before = [(size - stride) // 2 for size, stride in zip(sizes, strides, strict=True)]
-    kernels = _phases(kernel, strides, lambda axis, r: -before[axis] - r)
-    parts = x.reshape(batch, height // tall, tall, width // wide, wide, channels).transpose(2, 4, 0, 1, 3, 5)
-    parts = parts.reshape(-1, *parts.shape[2:])
-    return sum(_ordinary(part, *phase) for part, phase in zip(parts, kernels, strict=True))
+    divides = x.shape[1] % strides[0] == x.shape[2] % strides[1] == 0
+    return (_conv if divides and _worthwhile(kernel, strides) else _xla_conv)(x, kernel, strides)
 
 
 def conv_transpose(
     x: Float[Array, "B H W I"], kernel: Float[Array, "h w I O"], strides: Strides
 ) -> Float[Array, "B H2 W2 O"]:
     """A transposed convolution with padding "SAME", as lax.conv_transpose computes it."""
-    batch, height, width, _ = x.shape
-    (tall, wide), sizes = strides, kernel.shape[:2]
-    if not _worthwhile(sizes, strides):
-        return lax.conv_transpose(x, kernel, strides, "SAME", dimension_numbers=_LAYOUT)
-    # Phase a of the output, its pixel stride * p + a, sees the input pixel p + (tap - before + a) / stride.
-    before = [-(-(size + stride - 2) // 2) for size, stride in zip(sizes, strides, strict=True)]
-    kernels = _phases(kernel, strides, lambda axis, a: a - before[axis])
-    y = jnp.stack([_ordinary(x, *phase) for phase in kernels], 3)
-    y = y.reshape(batch, height, width, tall, wide, -1).transpose(0, 1, 3, 2, 4, 5)
-    return y.reshape(batch, height * tall, width * wide, -1)
+    if _worthwhile(kernel, strides):
+        return _transpose(x, kernel, strides)
+    return lax.conv_transpose(x, kernel, strides, "SAME", dimension_numbers=_LAYOUT)
 
 
-def _worthwhile(sizes: tuple[int, ...], strides: Strides) -> bool:
-    """Whether to go by phases: on CPU, with a stride, and every phase having a tap."""
-    fits = all(size >= stride for size, stride in zip(sizes, strides, strict=True))
+def _worthwhile(kernel: Array, strides: Strides) -> bool:
+    """Whether to go by phases: on CPU, with a stride, and with a tap for every phase."""
+    fits = all(size >= stride for size, stride in zip(kernel.shape[:2], strides, strict=True))
     return jax.default_backend() == "cpu" and max(strides) > 1 and fits
 
 
-def _phases(
-    kernel: Array, strides: Strides, shift: Callable[[int, int], int]
-) -> Iterator[tuple[Array, list[tuple[int, int]]]]:
-    """The part of the kernel that each phase sees, row by row, and the padding of its convolution.
+def _xla_conv(x, kernel, strides):
+    return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=_LAYOUT)
 
-    `shift(axis, phase)` is the s with which tap t looks (t + s) / stride pixels ahead; the taps of a
-    phase are those where that is a whole number.
+
+def _adjoint(kernel):
+    """The kernel k' with which T(k) is the adjoint of S(k')."""
+    return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+
+
+def _phases(size: int, stride: int) -> list[tuple[slice, tuple[int, int]]]:
+    """Along one axis: the taps that each phase of T's output sees, and the padding of its convolution.
+
+    Pixel stride * p + phase sees, through tap t, the input pixel p + (t + phase - before) / stride; its
+    taps are those for which that is a whole number.
     """
-    for phase in itertools.product(*map(range, strides)):
-        taps, padding = [], []
-        for axis, stride in enumerate(strides):
-            size, ahead = kernel.shape[axis], shift(axis, phase[axis])
-            first = -ahead % stride
-            nearest = (first + ahead) // stride
-            taps.append(slice(first, None, stride))
-            padding.append((-nearest, nearest + (size - first - 1) // stride))
-        yield kernel[tuple(taps)], padding
+    before = -(-(size + stride - 2) // 2)  # what "SAME" means to lax.conv_transpose
+    phases = []
+    for phase in range(stride):
+        first = (before - phase) % stride
+        ahead = (first + phase - before) // stride
+        phases.append((slice(first, None, stride), (-ahead, ahead + (size - first - 1) // stride)))
+    return phases
 
 
-def _ordinary(x: Array, kernel: Array, padding: list[tuple[int, int]]) -> Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=_LAYOUT)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _conv(x, kernel, strides):
+    """S(kernel) x: [B, s*H, s*W, I] -> [B, H, W, O]."""
+    return _xla_conv(x, kernel, strides)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _transpose(x, kernel, strides):
+    """T(kernel) x: [B, H, W, I] -> [B, s*H, s*W, O]."""
+    batch, height, width, _ = x.shape
+    rows, columns = (_phases(size, stride) for size, stride in zip(kernel.shape[:2], strides, strict=True))
+
+    def phase(down, above, right, beside):
+        part = kernel[down, right]
+        return lax.conv_general_dilated(x, part, (1, 1), (above, beside), dimension_numbers=_LAYOUT)
+
+    y = jnp.stack([jnp.stack([phase(*row, *column) for column in columns], 3) for row in rows], 2)
+    return y.reshape(batch, height * strides[0], width * strides[1], -1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _weights(x, y, strides, sizes):
+    """W(x, y): [B, s*H, s*W, I] and [B, H, W, O] -> [h, w, I, O]."""
+    zeros = jnp.zeros((*sizes, x.shape[-1], y.shape[-1]), x.dtype)
+    return jax.vjp(lambda kernel: _xla_conv(x, kernel, strides), zeros)[1](y)[0]
+
+
+def _conv_backward(strides, residuals, g):
+    x, kernel = residuals
+    return _transpose(g, _adjoint(kernel), strides), _weights(x, g, strides, kernel.shape[:2])
+
+
+def _transpose_backward(strides, residuals, g):
+    x, kernel = residuals
+    return _conv(g, _adjoint(kernel), strides), _adjoint(_weights(g, x, strides, kernel.shape[:2]))
+
+
+def _weights_backward(strides, sizes, residuals, g):
+    x, y = residuals
+    return _transpose(y, _adjoint(g), strides), _conv(x, g, strides)
+
+
+_conv.defvjp(lambda x, kernel, strides: (_conv(x, kernel, strides), (x, kernel)), _conv_backward)
+_transpose.defvjp(lambda x, kernel, strides: (_transpose(x, kernel, strides), (x, kernel)), _transpose_backward)
+_weights.defvjp(lambda x, y, *static: (_weights(x, y, *static), (x, y)), _weights_backward)
 
 
 class Conv(nn.Module):

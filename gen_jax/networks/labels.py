@@ -12,7 +12,5 @@ Condition = Mapping[str, Array] | None
 def labels(condition: Condition) -> Int[Array, " B"]:
     """The labels int32 [B] of a condition, which a network with classes > 0 cannot do without."""
     if condition is None or "label" not in condition:
-        raise InputError(
-            'condition has no "label": this model was built with classes, so give every image one'
-        )
+        raise InputError('condition has no "label": this model was built with classes, so give every image one')
     return condition["label"]

@@ -62,9 +62,7 @@ class Decoder(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, z: Float[Array, "B Z"], condition: Condition = None
-    ) -> Float[Array, "B H W C outputs"]:
+    def __call__(self, z: Float[Array, "B Z"], condition: Condition = None) -> Float[Array, "B H W C outputs"]:
         x = _hidden(self, z, condition)
         height, width, channels = self.shape
         features = height * width * channels * self.outputs

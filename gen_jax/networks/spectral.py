@@ -24,9 +24,7 @@ def _unit(vector: Array) -> Array:
 def _normalized(module: nn.Module, kernel: Array, train: bool) -> Array:
     """`kernel` [..., out] / sigma; the gradient flows through sigma = v'Wu but not u and v (eq. 12)."""
     matrix = kernel.reshape(-1, kernel.shape[-1])
-    u = module.variable(
-        "spectral", "u", lambda: _unit(jax.random.normal(module.make_rng("params"), matrix.shape[1:]))
-    )
+    u = module.variable("spectral", "u", lambda: _unit(jax.random.normal(module.make_rng("params"), matrix.shape[1:])))
     stored = module.variable("spectral", "sigma", lambda: jnp.ones(()))
     fixed = jax.lax.stop_gradient(matrix)
     right = _unit(fixed @ u.value)

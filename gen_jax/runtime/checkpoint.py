@@ -73,6 +73,11 @@ class Checkpoints:
         return restored.state, restored.meta
 
 
+def committed(directory: Path) -> list[int]:
+    """The steps of the checkpoints in `directory`, oldest first, without opening it."""
+    return sorted(int(path.name) for path in directory.glob("*") if path.name.isdigit())
+
+
 @contextmanager
 def opened(directory: Path, *, keep: int = 1, read_only: bool = False) -> Iterator[Checkpoints]:
     """The checkpoints in `directory`, of which saving leaves the `keep` latest; waits for saves at the end."""

@@ -25,4 +25,6 @@ def join(coordinator: str | None, processes: int | None = None, process: int | N
         return
     if processes is None or process is None or not 0 <= process < processes:
         raise InputError(f"--coordinator={coordinator}: give --processes=N and --process=I with I from 0 to N - 1")
+    if not coordinator.rpartition(":")[0] or not coordinator.rpartition(":")[2].isdigit():
+        raise InputError(f"--coordinator={coordinator}: expected HOST:PORT, or auto")
     jax.distributed.initialize(coordinator, processes, process)

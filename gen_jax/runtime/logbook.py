@@ -81,7 +81,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def environment() -> dict:
-    """Versions, devices, and the commit with the uncommitted changes of the code that runs."""
+    """Versions, devices, and of a checkout the commit, its uncommitted changes and untracked files."""
     here = Path(__file__).parent
 
     def git(*arguments):
@@ -91,6 +91,8 @@ def environment() -> dict:
             return None
         return result.stdout.strip() if result.returncode == 0 else None
 
+    # Only where this very package is tracked: an installed one may lie inside somebody else's repository.
+    ours = git("ls-files", "--error-unmatch", str(here / "__init__.py")) is not None
     return {
         "gen_jax": __version__,
         "python": platform.python_version(),
@@ -99,8 +101,9 @@ def environment() -> dict:
         "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
         "processes": jax.process_count(),
         "command": sys.argv,
-        "git_commit": git("rev-parse", "HEAD"),
-        "git_diff": git("diff", "HEAD"),
+        "git_commit": git("rev-parse", "HEAD") if ours else None,
+        "git_diff": git("diff", "HEAD") if ours else None,
+        "git_status": git("status", "--porcelain") if ours else None,
     }
 
 

@@ -17,6 +17,8 @@ def make(devices: int = -1) -> Mesh:
     if devices > len(available) or devices == 0 or devices < -1:
         raise InputError(f"mesh.devices={devices}: this machine has {len(available)}; use -1 for all of them")
     chosen = available if devices == -1 else available[:devices]
+    if len({d.process_index for d in chosen}) < jax.process_count():
+        raise InputError(f"mesh.devices={devices}: leaves one of {jax.process_count()} processes without a device")
     return Mesh(np.asarray(chosen), ("data",), axis_types=(AxisType.Auto,))
 
 

@@ -80,9 +80,7 @@ def test_one_importance_sample_is_the_elbo_in_expectation():
     proposal = jnp.full((5_000, 1), 1.5), jnp.full((5_000, 1), -1.0)
     sampled = bounds.importance_weighted(log_weights(proposal, 64, x=REPEATED)[:1])
     mean, log_std = (p[:4] for p in proposal)
-    exact = bounds.elbo(expected_log_likelihood(mean, log_std), divergences.gaussian_kl(mean, log_std)[:, 0])[
-        2
-    ]
+    exact = bounds.elbo(expected_log_likelihood(mean, log_std), divergences.gaussian_kl(mean, log_std)[:, 0])[2]
     assert abs(float(sampled.mean() - exact)) < 5.0 * standard_error(sampled)
 
 
@@ -103,6 +101,4 @@ def test_importance_weighting_neither_overflows_nor_underflows():
 
 def test_bits_per_dimension_of_uniform_pixels_is_their_bit_depth():
     nats = 32 * 32 * 3 * np.log(256.0)
-    np.testing.assert_allclose(
-        bounds.bits_per_dimension(jnp.array([nats, -nats]), 32 * 32 * 3), [8.0, -8.0], rtol=1e-6
-    )
+    np.testing.assert_allclose(bounds.bits_per_dimension(jnp.array([nats, -nats]), 32 * 32 * 3), [8.0, -8.0], rtol=1e-6)

@@ -22,14 +22,10 @@ def test_zero_at_equality_to_the_bit():
     np.testing.assert_array_equal(divergences.gaussian_kl(jnp.zeros((4, 3)), jnp.zeros((4, 3))), 0.0)
 
 
-@pytest.mark.parametrize(
-    ("m", "s", "n", "t"), [(0.3, 0.5, 0.0, 1.0), (-2.0, 1.7, 1.0, 0.8), (0.0, 0.05, 0.1, 2.0)]
-)
+@pytest.mark.parametrize(("m", "s", "n", "t"), [(0.3, 0.5, 0.0, 1.0), (-2.0, 1.7, 1.0, 0.8), (0.0, 0.05, 0.1, 2.0)])
 def test_equals_numerical_integration(m, s, n, t):
     q, p = scipy.stats.norm(m, s), scipy.stats.norm(n, t)
-    expected, _ = scipy.integrate.quad(
-        lambda z: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)), m - 12 * s, m + 12 * s
-    )
+    expected, _ = scipy.integrate.quad(lambda z: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)), m - 12 * s, m + 12 * s)
     prior = None if (n, t) == (0.0, 1.0) else (n, float(np.log(t)))
     actual = divergences.gaussian_kl(f32([[m]]), f32([[np.log(s)]]), prior)
     np.testing.assert_allclose(actual, [[expected]], rtol=1e-5)

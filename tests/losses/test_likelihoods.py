@@ -112,9 +112,7 @@ def test_discretized_logistic_sums_to_one_at_other_bit_depths(levels):
     x = jnp.arange(levels)[:, None] / (levels - 1.0)
     log_p = discretized_logistic(x, f32(0.4), f32(-1.5), levels=levels)
     np.testing.assert_allclose(jnp.exp(log_p).sum(), 1.0, atol=1e-6)
-    np.testing.assert_allclose(
-        log_p, logistic_oracle(np.asarray(x, float), 0.4, -1.5, levels)[:, 0], rtol=1e-5
-    )
+    np.testing.assert_allclose(log_p, logistic_oracle(np.asarray(x, float), 0.4, -1.5, levels)[:, 0], rtol=1e-5)
 
 
 def test_discretized_logistic_and_its_gradients_are_finite_at_extremes():
@@ -169,9 +167,7 @@ def test_mixture_of_one_or_of_equals_is_the_component():
 
 def test_mixture_sums_to_one():
     # The last axis of every parameter is K: three components, one of them a spike and one far outside.
-    parameters = [
-        jnp.broadcast_to(f32(p), (256, 1, 3)) for p in ([0.0, 2.0, -1.0], [0.5, 0.1, 7.0], [-2.0, -9.0, 0.0])
-    ]
+    parameters = [jnp.broadcast_to(f32(p), (256, 1, 3)) for p in ([0.0, 2.0, -1.0], [0.5, 0.1, 7.0], [-2.0, -9.0, 0.0])]
     log_p = mixture(LEVELS, *parameters)
     np.testing.assert_allclose(jnp.exp(log_p).sum(), 1.0, atol=1e-5)
 

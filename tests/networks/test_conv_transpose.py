@@ -13,9 +13,7 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 PAIRS = {
     "conv": (
         conv,
-        lambda x, kernel, strides: lax.conv_general_dilated(
-            x, kernel, strides, "SAME", dimension_numbers=LAYOUT
-        ),
+        lambda x, kernel, strides: lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=LAYOUT),
     ),
     "conv_transpose": (
         conv_transpose,
@@ -109,9 +107,7 @@ def test_bfloat16(name):
 @each_pair
 def test_no_input_is_dilated_at_any_order(name):
     """The point of it all: XLA:CPU is slow where a convolution has a dilated input."""
-    ours, theirs = (
-        str(jax.make_jaxpr(jax.grad(_penalised(function), (0, 1)))(*_inputs())) for function in PAIRS[name]
-    )
+    ours, theirs = (str(jax.make_jaxpr(jax.grad(_penalised(function), (0, 1)))(*_inputs())) for function in PAIRS[name])
     assert "lhs_dilation=(2, 2)" in theirs and "lhs_dilation=(2, 2)" not in ours
 
 

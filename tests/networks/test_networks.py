@@ -142,12 +142,8 @@ def test_parameters_of_sngan():
 
 
 def test_parameters_of_convnet():
-    generator = (
-        _dense(64, 4 * 4 * 64) + _kernel(3, 64, 64) + 64 + _kernel(3, 64, 32) + 32 + _kernel(3, 32, 1) + 1
-    )
-    critic = (
-        _kernel(3, 1, 32) + 32 + _kernel(3, 32, 64) + 64 + _kernel(3, 64, 64) + 64 + _dense(4 * 4 * 64, 1)
-    )
+    generator = _dense(64, 4 * 4 * 64) + _kernel(3, 64, 64) + 64 + _kernel(3, 64, 32) + 32 + _kernel(3, 32, 1) + 1
+    critic = _kernel(3, 1, 32) + 32 + _kernel(3, 32, 64) + 64 + _kernel(3, 64, 64) + 64 + _dense(4 * 4 * 64, 1)
     assert (generator, critic) == (122_241, 56_769)  # as its docstring says
     _expect("convnet", (16, 16, 1), 64, generator, critic)
 
@@ -162,12 +158,15 @@ def _expect(name, shape, latent_size, generator, critic):
 
 
 def test_parameters_of_coders():
-    encoder = _build(networks.ENCODERS["mlp"](50), jnp.zeros((1, 28, 28, 1)))
-    decoder = _build(networks.DECODERS["mlp"]((28, 28, 1)), jnp.zeros((1, 50)))
+    def shapes(module, *inputs):
+        return jax.eval_shape(lambda: module.init(jax.random.key(0), *inputs))
+
+    encoder = shapes(networks.ENCODERS["mlp"](50), jnp.zeros((1, 28, 28, 1)))
+    decoder = shapes(networks.DECODERS["mlp"]((28, 28, 1)), jnp.zeros((1, 50)))
     assert _size(encoder) == _dense(784, 200) + _dense(200, 200) + 2 * _dense(200, 50)
     assert _size(decoder) == _dense(50, 200) + _dense(200, 200) + _dense(200, 784)
-    encoder = _build(networks.ENCODERS["conv"](50), jnp.zeros((1, 28, 28, 1)))
-    decoder = _build(networks.DECODERS["conv"]((28, 28, 1)), jnp.zeros((1, 50)))
+    encoder = shapes(networks.ENCODERS["conv"](50), jnp.zeros((1, 28, 28, 1)))
+    decoder = shapes(networks.DECODERS["conv"]((28, 28, 1)), jnp.zeros((1, 50)))
     assert _size(encoder) == _kernel(4, 1, 32) + 32 + _kernel(4, 32, 64) + 64 + 2 * _dense(7 * 7 * 64, 50)
     assert _size(decoder) == _dense(50, 7 * 7 * 64) + _kernel(4, 64, 32) + 32 + _kernel(4, 32, 1) + 1
 
@@ -192,15 +191,13 @@ def test_dcgan_starts_orthogonal():
 @pytest.mark.parametrize("name", ["dcgan", "sngan"])
 def test_no_bias_before_a_batch_norm(name):
     """Such a bias has no effect but rounding, which Adam amplifies."""
-    generator = networks.GENERATORS[name]((16, 16, 1), width=8)
+    generator = networks.GENERATORS[name]((8, 8, 1), width=8)
     variables = _build(generator, jnp.zeros((4, Z)))
     latents = jax.random.normal(jax.random.key(1), (4, Z))
 
     def loss(params):
-        images, _ = generator.apply(
-            {**variables, "params": params}, latents, train=True, mutable=["batch_stats"]
-        )
-        return (images * _images((16, 16, 1), 4)).sum()
+        images, _ = generator.apply({**variables, "params": params}, latents, train=True, mutable=["batch_stats"])
+        return (images * _images((8, 8, 1), 4)).sum()
 
     grads, _ = jax.tree.flatten_with_path(jax.jit(jax.grad(loss))(variables["params"]))
     for path, gradient in grads:
@@ -209,36 +206,31 @@ def test_no_bias_before_a_batch_norm(name):
 
 @every_pair
 def test_generator_is_bounded_and_examples_are_independent(name):
-    shape = (16, 16, 1)
-    generator = networks.GENERATORS[name](shape, width=8)
+    generator = networks.GENERATORS[name]((8, 8, 1), width=8)
     latents = 9 * jax.random.normal(jax.random.key(1), (4, Z))
     variables = _build(generator, latents)
     apply = jax.jit(lambda latents: generator.apply(variables, latents))
     images = apply(latents)
     assert jnp.abs(images).max() <= 1
     np.testing.assert_allclose(images[2:], apply(latents[2:]), atol=1e-6)
-    per_pixel = jax.jacrev(lambda latents: generator.apply(variables, latents).mean((1, 2, 3)))(latents)
-    influence = jnp.abs(per_pixel).max(-1)
-    assert jnp.all(jnp.diag(influence) > 0)
-    np.testing.assert_array_equal(influence - jnp.diag(jnp.diag(influence)), 0)
+    influence = jax.jit(jax.grad(lambda latents: generator.apply(variables, latents)[1].sum()))(latents)
+    assert jnp.any(influence != 0, -1).tolist() == [False, True, False, False]
 
 
 @pytest.mark.parametrize(("name", "kind"), [("dcgan", "batch"), ("dcgan", "spectral"), ("sngan", "spectral")])
 def test_only_training_changes_collections(name, kind):
     collection = {"batch": "batch_stats", "spectral": "spectral"}[kind]
-    images = _images((16, 16, 1))
-    discriminator = networks.DISCRIMINATORS[name]((16, 16, 1), width=8, norm=kind)
+    images = _images((8, 8, 1))
+    discriminator = networks.DISCRIMINATORS[name]((8, 8, 1), width=8, norm=kind)
     variables = _build(discriminator, images)
     for train in (False, True):
         apply = jax.jit(
-            lambda variables, train=train: discriminator.apply(
-                variables, images, train=train, mutable=[collection]
-            )
+            lambda variables, train=train: discriminator.apply(variables, images, train=train, mutable=[collection])
         )
         _, changed = apply(variables)
         before, after = (jax.tree.leaves(tree[collection]) for tree in (variables, changed))
         same = [np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
-        assert not any(same) if train else all(same)
+        assert all(same) != train
 
 
 @pytest.mark.parametrize("classes", [0, 3])
@@ -247,80 +239,72 @@ def test_discriminator_examples_are_independent_without_batch_norm(norm, classes
     images, condition = _images((8, 8, 1), 3), _labels(0, 1, 2) if classes else None
     discriminator = networks.DISCRIMINATORS["dcgan"]((8, 8, 1), width=8, norm=norm, classes=classes)
     variables = _build(discriminator, images, condition)
-    jacobian = jax.jacrev(lambda images: discriminator.apply(variables, images, condition, train=True))(
-        images
-    )
-    influence = jnp.abs(jacobian).max((2, 3, 4))
-    np.testing.assert_array_equal(influence > 0, np.eye(3, dtype=bool))
+    logit = lambda images: discriminator.apply(variables, images, condition, train=True)[1]  # noqa: E731
+    influence = jax.jit(jax.grad(logit))(images)
+    assert jnp.any(influence != 0, (1, 2, 3)).tolist() == [False, True, False]
 
 
-@every_pair
-def test_labels_matter(name):
-    shape, one, other = (8, 8, 1), _labels(0, 1, 1), _labels(1, 0, 1)
-    for table, inputs in (
-        (networks.GENERATORS, jnp.ones((3, Z))),
-        (networks.DISCRIMINATORS, _images(shape, 3)),
-    ):
-        network = table[name](shape, width=8, classes=3)
-        variables = _build(network, inputs, one)
-        # Conditional batch norm starts equal for all classes: move every parameter a little.
-        moved = jax.tree.map(
-            lambda leaf: leaf + 0.1 * np.sin(np.arange(leaf.size)).reshape(leaf.shape), variables["params"]
-        )
-        variables = {**variables, "params": moved}
+def _output_and_gradient(network, variables, inputs):
+    """A compiled function: condition -> output [B, ...], gradients of the parameters."""
 
-        @jax.jit
-        def apply(params, condition, network=network, inputs=inputs, variables=variables):
-            return network.apply({**variables, "params": params}, inputs, condition)
+    @jax.jit
+    def both(condition):
+        def loss(params):
+            outputs = jax.tree.leaves(network.apply({**variables, "params": params}, inputs, condition))
+            flat = jnp.concatenate([output.reshape(len(inputs), -1) for output in outputs], 1)
+            return (flat**2).sum(), flat
 
-        change = (
-            jnp.abs(apply(variables["params"], one) - apply(variables["params"], other)).reshape(3, -1).max(1)
-        )
-        assert change[0] > 1e-5 and change[1] > 1e-5 and change[2] == 0
-        _rows_of_used_labels_get_gradients(apply, variables["params"], _labels(0, 1, 1))
-        with pytest.raises(InputError, match="label"):
-            network.apply(variables, inputs)
+        (_, flat), grads = jax.value_and_grad(loss, has_aux=True)(variables["params"])
+        return flat, grads
+
+    return both
 
 
-def _rows_of_used_labels_get_gradients(apply, params, condition):
-    grads = jax.grad(lambda params: (apply(params, condition) ** 2).sum())(params)
-    tables = [
-        leaf for path, leaf in jax.tree.leaves_with_path(grads) if "embedding" in jax.tree_util.keystr(path)
-    ]
+def _used_rows_get_gradients(grads, alone=True):
+    """Of labels 0 and 1 out of 3; `alone`: the row of label 2 gets none."""
+    leaves = jax.tree.leaves_with_path(grads)
+    tables = [leaf for path, leaf in leaves if "embedding" in jax.tree_util.keystr(path)]
     assert tables
     for table in tables:
-        used = jnp.abs(table).max(-1) > 0
-        assert used[:2].all() and not used[2]
+        assert jnp.any(table != 0, -1).tolist() == [True, True, not alone]
+
+
+@pytest.mark.parametrize("table", ["GENERATORS", "DISCRIMINATORS"])
+@every_pair
+def test_labels_matter(name, table):
+    inputs = jnp.ones((3, Z)) if table == "GENERATORS" else _images((8, 8, 1), 3)
+    network = getattr(networks, table)[name]((8, 8, 1), width=8, classes=3)
+    variables = _build(network, inputs, _labels(0, 1, 1))
+    # Conditional batch norm starts equal for all classes: move every parameter a little.
+    variables["params"] = jax.tree.map(
+        lambda leaf: leaf + 0.1 * np.sin(np.arange(leaf.size)).reshape(leaf.shape), variables["params"]
+    )
+    both = _output_and_gradient(network, variables, inputs)
+    (one, grads), (other, _) = both(_labels(0, 1, 1)), both(_labels(1, 0, 1))
+    assert (jnp.abs(one - other).max(1) > 1e-5).tolist() == [True, True, False]
+    # Through its spectral norm the whole embedding matrix gets a gradient, unused rows included.
+    _used_rows_get_gradients(grads, alone="spectral" not in variables)
+    with pytest.raises(InputError, match="label"):
+        network.apply(variables, inputs)
 
 
 @every_coder
 def test_labels_matter_to_coders(name):
-    shape = (8, 8, 1)
     for network, inputs in (
-        (networks.ENCODERS[name](Z, classes=3), _images(shape, 3)),
-        (networks.DECODERS[name](shape, classes=3), jnp.ones((3, Z))),
+        (networks.ENCODERS[name](Z, classes=3), _images((8, 8, 1), 3)),
+        (networks.DECODERS[name]((8, 8, 1), classes=3), jnp.ones((3, Z))),
     ):
-        params = _build(network, inputs, _labels(0, 0, 0))["params"]
-
-        def apply(params, condition, network=network, inputs=inputs):
-            return jnp.concatenate(
-                [
-                    out.reshape(3, -1)
-                    for out in jax.tree.leaves(network.apply({"params": params}, inputs, condition))
-                ],
-                1,
-            )
-
-        _rows_of_used_labels_get_gradients(apply, params, _labels(0, 1, 1))
+        variables = _build(network, inputs, _labels(0, 0, 0))
+        _used_rows_get_gradients(_output_and_gradient(network, variables, inputs)(_labels(0, 1, 1))[1])
 
 
 @pytest.mark.parametrize("kind", ["GENERATORS", "DISCRIMINATORS", "ENCODERS", "DECODERS"])
 def test_bfloat16_is_close_to_float32(kind):
-    shape = (16, 16, 1)
+    shape = (8, 8, 1)
     for name, module in getattr(networks, kind).items():
         given = {"latent_size": Z} if kind == "ENCODERS" else {"shape": shape}
         inputs = _images(shape, 4) if kind in ("DISCRIMINATORS", "ENCODERS") else jnp.ones((4, Z))
-        exact, rough = module(**given, width=16) if name != "mlp" else module(**given), None
+        exact = module(**given) if name == "mlp" else module(**given, width=16)
         rough = exact.clone(dtype=jnp.bfloat16)
         variables = _build(exact, inputs)
         assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))

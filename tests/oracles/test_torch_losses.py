@@ -116,17 +116,13 @@ def test_penalties_and_their_parameter_gradients(name):
 
 def test_bernoulli():
     x, logits = RNG.integers(0, 2, size=(4, 6, 6, 1)) * 1.0, RNG.normal(size=(4, 6, 6, 1)) * 5.0
-    theirs = -F.binary_cross_entropy_with_logits(tensor(logits), tensor(x), reduction="none").sum(
-        dim=(1, 2, 3)
-    )
+    theirs = -F.binary_cross_entropy_with_logits(tensor(logits), tensor(x), reduction="none").sum(dim=(1, 2, 3))
     np.testing.assert_allclose(likelihoods.bernoulli(jnp.asarray(x), jnp.asarray(logits)), theirs, rtol=1e-12)
 
 
 def test_gaussian():
     x, mean, log_std = RNG.normal(size=(3, 4, 6, 6, 2))
-    theirs = (
-        torch.distributions.Normal(tensor(mean), tensor(log_std).exp()).log_prob(tensor(x)).sum(dim=(1, 2, 3))
-    )
+    theirs = torch.distributions.Normal(tensor(mean), tensor(log_std).exp()).log_prob(tensor(x)).sum(dim=(1, 2, 3))
     ours = likelihoods.gaussian(jnp.asarray(x), jnp.asarray(mean), jnp.asarray(log_std))
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
@@ -185,8 +181,6 @@ def test_importance_weighted_and_its_gradient():
     w = tensor(log_weights, grad=True)
     theirs = torch.logsumexp(w, dim=0) - np.log(7.0)
     theirs.sum().backward()
-    np.testing.assert_allclose(
-        bounds.importance_weighted(jnp.asarray(log_weights)), theirs.detach(), rtol=1e-12
-    )
+    np.testing.assert_allclose(bounds.importance_weighted(jnp.asarray(log_weights)), theirs.detach(), rtol=1e-12)
     slope = jax.grad(lambda w: bounds.importance_weighted(w).sum())(jnp.asarray(log_weights))
     np.testing.assert_allclose(slope, w.grad, rtol=1e-9, atol=1e-15)
