@@ -7,7 +7,7 @@ def get_config():
     config = base("vae")
     config.data.name = "fashion_mnist"
     config.data.batch_size = 64
-    config.model.latent_size = 32
+    config.model.latent_size = 16
     config.model.encoder = {"name": "conv", "width": 16}
     config.model.decoder = {"name": "conv", "width": 16}
     config.objective.likelihood = "discretized_logistic"

@@ -169,7 +169,10 @@ class _Run:
                     jax.block_until_ready(state.step)
                     self.progress.pause(time.monotonic() - began)
                     self.tell(f"compiling {time.monotonic() - began:.1f} s")
-                # The numbers of earlier calls are read after this one is under way: the device never waits.
+                # One call is under way while the next is prepared, and never more: a signal must not wait for a
+                # queue of steps that were asked for long ago. What is read is read late: the device never waits.
+                if self.unread:
+                    jax.block_until_ready(self.unread[-1])
                 if self.unread and self.unread[-1][0] % train.log_every == 0:
                     self.read()
                 self.unread.append((step + count, metrics))

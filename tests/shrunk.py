@@ -39,7 +39,7 @@ def shrunk(name, folder, **overrides):
     if name in ("vae_digits", "vae_mnist"):
         small |= {"model__encoder__widths": "32", "model__decoder__widths": "32"}
     if name == "vae_fashion_mnist":
-        small |= {"model__encoder__width": 4, "model__decoder__width": 4}
+        small |= {f"model__{n}__{k}": v for n in ("encoder", "decoder") for k, v in (("width", 4), ("hidden", 16))}
     if "gan" in name:
         small |= {"model__generator__width": 8, "model__discriminator__width": 8, "model__latent_size": 8}
     if name == "sngan_cifar10":

@@ -11,9 +11,7 @@ EXAMPLES = 1024
 
 def build(model: str, batch: int, dtype: str, device: str, channels_last: bool = False):
     """(step(), wait(), parameter counts, smallest first) on the given device."""
-    torch.set_num_threads(
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    )
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     device = torch.device("cuda" if device == "gpu" else device)
     torch.backends.cudnn.benchmark = True
     layout = torch.channels_last if channels_last else torch.contiguous_format

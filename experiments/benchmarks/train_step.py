@@ -6,13 +6,18 @@
     dcgan   32 x 32 x 3: a critic step and a generator step, each on noise of its own, two Adams
     vae     recipe A of the IWAE paper, 784-200-200-50 and back, Adam
 
-Each framework runs in a process of its own and waits while another one works; the rounds alternate, so
-that a busy machine is unkind to all alike, and the medians are over rounds. Warm-up (compilation) is not
-timed. The networks have the same number of parameters, data and state lie on the device, a random index
-gathers each batch, and every framework may use every core.
+gen_jax's step is the update that `gen-jax train` calls, with its data order, its noise per row and its
+metrics; PyTorch's is the usual eager loop. Each framework runs in a process of its own and waits while
+another one works; the rounds alternate, so that a busy machine is unkind to all alike, and the medians are
+over rounds. Warm-up (compilation) is not timed. The networks have the same number of parameters, data and state lie on the device, a random index
+gathers each batch, and every framework may use every core. `--steps_per_call` is gen_jax's `train.steps_per_call`.
 
 "processor" is the processor time of the whole process; on a machine shared with others it is the steadier
 figure. The ratios divide by the last line's. PyTorch comes with `uv sync --extra torch`.
+
+A busy machine is warned of, and its figures are not to be quoted: PyTorch's threads wait for each other by
+spinning, and where one of them lost its core a step of the vae was seen to take 300 times as long. With
+OMP_WAIT_POLICY=PASSIVE in the environment they sleep instead.
 """
 
 import argparse
@@ -30,17 +35,14 @@ WARM_UP = 3
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=BATCHES, default="dcgan")
     parser.add_argument("--batch", type=int, help="images a step; 64 for dcgan, 20 for vae")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="about how long a round lasts")
-    parser.add_argument(
-        "--dtype", choices=("float32", "bfloat16"), default="float32", help="of the arithmetic"
-    )
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the arithmetic")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--steps_per_call", type=int, default=1, help="gen_jax's updates in one compiled call")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.batch is None:
@@ -58,9 +60,7 @@ def main() -> int:
 def compare(arguments):
     """Runs the workers in turn and prints the table."""
     if importlib.util.find_spec("torch") is None:
-        raise RuntimeError(
-            "PyTorch is not installed, so there is nothing to compare with: uv sync --extra torch"
-        )
+        raise RuntimeError("PyTorch is not installed, so there is nothing to compare with: uv sync --extra torch")
     if min(arguments.batch, arguments.rounds) < 1:
         raise RuntimeError("--batch and --rounds must be at least 1")
     if arguments.device == "gpu":
@@ -68,6 +68,9 @@ def compare(arguments):
         if subprocess.run([sys.executable, "-c", check], capture_output=True).returncode:
             raise RuntimeError("--device=gpu: jax and torch must both see a GPU; install their CUDA builds")
 
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"warning: others keep {load:.1f} cores busy here; do not quote these figures", file=sys.stderr)
     names = WORKERS[arguments.model]
     command = [sys.executable, __file__, *sys.argv[1:]]
     environment = dict(os.environ)
@@ -92,10 +95,7 @@ def compare(arguments):
     parameters = " + ".join(f"{int(count):,}" for count in counts["jax"])
     print(f"{arguments.model}, batch {arguments.batch}, {arguments.dtype}, {arguments.device}")
     print(f"{parameters} parameters, medians of {arguments.rounds} rounds\n")
-    medians = {
-        name: [statistics.median(column) for column in zip(*rows, strict=True)]
-        for name, rows in rounds.items()
-    }
+    medians = {name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in rounds.items()}
     print(f"{'':20}{'wall ms/step':>14}{'ratio':>8}{'processor ms/step':>20}{'ratio':>8}")
     for name, (wall, processor) in medians.items():
         ratios = wall / medians[names[-1]][0], processor / medians[names[-1]][1]
@@ -123,21 +123,24 @@ def work(arguments) -> int:
     if arguments.worker == "jax":
         import in_jax
 
-        step, wait, counts = in_jax.build(*setting)
+        step, wait, counts = in_jax.build(*setting, arguments.steps_per_call)
+        updates = arguments.steps_per_call
     else:
         import in_torch
 
         step, wait, counts = in_torch.build(*setting, channels_last=arguments.worker == "torch-channels-last")
+        updates = 1
 
     def seconds(steps):
         wall, processor = time.perf_counter(), time.process_time()
         for _ in range(steps):
             step()
         wait()
-        return (time.perf_counter() - wall) / steps, (time.process_time() - processor) / steps
+        spent = time.perf_counter() - wall, time.process_time() - processor
+        return tuple(seconds / steps / updates for seconds in spent)
 
     seconds(WARM_UP)
-    steps = max(1, round(arguments.seconds / seconds(WARM_UP)[0]))
+    steps = max(1, round(arguments.seconds / updates / seconds(WARM_UP)[0]))
     print(*counts, flush=True)
     for _ in sys.stdin:
         print(*seconds(steps), flush=True)

@@ -81,6 +81,7 @@ FIELDS: dict[str, Field] = {
     ),
     "model.*.name": Field(str, "architecture of this network", choices=_networks),
     "model.*.width": Field(int, "channels; the architecture says of which stage", 1),
+    "model.*.hidden": Field(int, "units of the dense layer between latents and feature maps", 1),
     "model.*.widths": Field(tuple, "units of each hidden layer", 1),
     "model.*.activation": Field(str, "activation of the hidden layers", choices=lambda: ("tanh", "relu", "silu")),
     "model.*.norm": Field(str, "normalisation", choices=lambda: ("none", "batch", "spectral")),

@@ -1,7 +1,8 @@
 """A convolutional encoder and decoder: 4x4 convolutions of stride 2 down, their transposes up.
 
-`width` channels after the first halving, doubled at every further one. Kernels start He normal, the
-last layers Glorot uniform, biases at zero. A label is an embedding added to the dense features.
+`width` channels after the first halving, doubled at every further one; between latents and feature maps one
+dense layer of `hidden` units, without which the parts of a sampled image do not know of each other. Kernels start
+He normal, the last layers Glorot uniform, biases at zero. A label is an embedding added to the dense layer.
 """
 
 from typing import Any
@@ -21,11 +22,21 @@ _he = nn.initializers.he_normal()
 _he_transpose = nn.initializers.variance_scaling(2.0 * 4, "fan_in", "truncated_normal")
 
 
+def _hidden(module: nn.Module, x, condition):
+    """The dense layer between latents and feature maps, built inside the compact call of `module`."""
+    x = nn.Dense(module.hidden, kernel_init=_he, dtype=module.dtype)(x)
+    if module.classes:
+        embed = nn.Embed(module.classes, module.hidden, embedding_init=nn.initializers.zeros, dtype=module.dtype)
+        x += embed(labels(condition))
+    return ACTIVATIONS[module.activation](x)
+
+
 class Encoder(nn.Module):
     """Images -> mean and log standard deviation of q(z | x)."""
 
     latent_size: int
     width: int = 32
+    hidden: int = 256
     activation: str = "silu"
     classes: int = 0
     dtype: Any = jnp.float32
@@ -40,9 +51,7 @@ class Encoder(nn.Module):
         for stage in range(stages(images.shape[1:])):
             x = Conv(self.width << stage, (4, 4), (2, 2), kernel_init=_he, dtype=self.dtype)(x)
             x = activation(x)
-        x = x.astype(jnp.float32).reshape(x.shape[0], -1)
-        if self.classes:
-            x += nn.Embed(self.classes, x.shape[-1], embedding_init=nn.initializers.zeros)(labels(condition))
+        x = _hidden(self, x.reshape(x.shape[0], -1), condition).astype(jnp.float32)
         mean = nn.Dense(self.latent_size, kernel_init=_glorot, name="mean")(x)
         log_std = nn.Dense(self.latent_size, kernel_init=_glorot, name="log_std")(x)
         return mean, log_std
@@ -56,6 +65,7 @@ class Decoder(nn.Module):
 
     shape: Shape
     width: int = 32
+    hidden: int = 256
     activation: str = "silu"
     outputs: int = 1
     classes: int = 0
@@ -66,9 +76,7 @@ class Decoder(nn.Module):
         activation = ACTIVATIONS[self.activation]
         count, (height, width) = stages(self.shape), base(self.shape)
         channels = self.width << (count - 1)
-        x = nn.Dense(height * width * channels, kernel_init=_he, dtype=self.dtype)(z)
-        if self.classes:
-            x += nn.Embed(self.classes, x.shape[-1], embedding_init=nn.initializers.zeros)(labels(condition))
+        x = nn.Dense(height * width * channels, kernel_init=_he, dtype=self.dtype)(_hidden(self, z, condition))
         x = activation(x).reshape(-1, height, width, channels)
         for stage in reversed(range(count - 1)):
             x = ConvTranspose(self.width << stage, kernel_init=_he_transpose, dtype=self.dtype)(x)

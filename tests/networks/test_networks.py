@@ -167,8 +167,11 @@ def test_parameters_of_coders():
     assert _size(decoder) == _dense(50, 200) + _dense(200, 200) + _dense(200, 784)
     encoder = shapes(networks.ENCODERS["conv"](50), jnp.zeros((1, 28, 28, 1)))
     decoder = shapes(networks.DECODERS["conv"]((28, 28, 1)), jnp.zeros((1, 50)))
-    assert _size(encoder) == _kernel(4, 1, 32) + 32 + _kernel(4, 32, 64) + 64 + 2 * _dense(7 * 7 * 64, 50)
-    assert _size(decoder) == _dense(50, 7 * 7 * 64) + _kernel(4, 64, 32) + 32 + _kernel(4, 32, 1) + 1
+    maps, hidden = 7 * 7 * 64, 256
+    convolutions = _kernel(4, 1, 32) + 32 + _kernel(4, 32, 64) + 64
+    assert _size(encoder) == convolutions + _dense(maps, hidden) + 2 * _dense(hidden, 50)
+    convolutions = _kernel(4, 64, 32) + 32 + _kernel(4, 32, 1) + 1
+    assert _size(decoder) == _dense(50, hidden) + _dense(hidden, maps) + convolutions
 
 
 def test_mlp_starts_as_the_paper_says():
