@@ -9,8 +9,9 @@
 gen_jax's step is the update that `gen-jax train` calls, with its data order, its noise per row and its
 metrics; PyTorch's is the usual eager loop. Each framework runs in a process of its own and waits while
 another one works; the rounds alternate, so that a busy machine is unkind to all alike, and the medians are
-over rounds. Warm-up (compilation) is not timed. The networks have the same number of parameters, data and state lie on the device, a random index
-gathers each batch, and every framework may use every core. `--steps_per_call` is gen_jax's `train.steps_per_call`.
+over rounds. Warm-up (compilation) is not timed. The networks have the same number of parameters, data and
+state lie on the device, a random index gathers each batch, and every framework may use every core.
+`--steps_per_call` is gen_jax's `train.steps_per_call`.
 
 "processor" is the processor time of the whole process; on a machine shared with others it is the steadier
 figure. The ratios divide by the last line's. PyTorch comes with `uv sync --extra torch`.
