@@ -16,8 +16,8 @@ def get_config():
     config.optimizer.learning_rate = 5e-4
     config.optimizer.b2 = 0.95
     config.optimizer.average = 20_000.0
-    config.train.steps = 2200
+    config.train.steps = 1600
     config.train.log_every = 50
-    config.train.sample_every = 500
-    config.train.checkpoint_every = 500
+    config.train.sample_every = 400
+    config.train.checkpoint_every = 400
     return config
