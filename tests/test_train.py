@@ -134,7 +134,7 @@ def test_killed_before_its_first_checkpoint_starts_over(tmp_path):
     assert rows[0] == rows[1]
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", ["vae_digits", pytest.param("gan_digits", marks=pytest.mark.slow)])
 def test_several_steps_a_call_equal_single_steps(name, tmp_path):
     one = train(shrunk(name, tmp_path), tmp_path / "one").state
     three = train(shrunk(name, tmp_path, train__steps_per_call=3, train__log_every=3), tmp_path / "three").state

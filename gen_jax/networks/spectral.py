@@ -1,8 +1,8 @@
 """Layers divided by their spectral norm (Miyato et al. 2018, Spectral Normalization for GANs).
 
 They stand in for the Flax layers of the same name. Collection "spectral" holds, per layer, `u` [out]
-(the estimate of the left singular vector) and `sigma` (the norm as of the last training call, for the
-logbook). Every call runs one power iteration from `u`; only a call with train=True and a mutable
+(the estimate of the left singular vector) and `sigma` (the norm as of the last training
+call, there to be looked at). Every call runs one power iteration from `u`; only a call with train=True and a mutable
 collection keeps its outcome, so evaluation changes nothing.
 """
 

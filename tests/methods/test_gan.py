@@ -28,7 +28,8 @@ def equal(a, b):
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
-@pytest.mark.parametrize("loss", sorted(set(OBJECTIVES) - {"wasserstein"}))
+# The original game, and the one whose generator looks at reals; the others differ in `losses` alone.
+@pytest.mark.parametrize("loss", ["minimax", "relativistic"])
 def test_step_is_the_algorithm_of_the_paper(loss, tmp_path):
     """One critic update on a batch and fresh fakes, then one generator update against the new critic."""
     config = shrunk("gan_digits", tmp_path, objective__loss=loss, **SGD, **FREE)
