@@ -1,4 +1,19 @@
-"""DCGAN on MNIST at 28x28."""
+"""DCGAN on MNIST at 28x28: the relativistic game with R1 and R2, batch norm in the generator only.
+
+    gen-jax prepare mnist
+    gen-jax train --config=gan_mnist
+
+Grey MNIST was NOT measured: the copy of `mnist` at hand held the images of Fashion-MNIST. Measured instead on real
+digits in their fixed binarisation,
+
+    gen-jax train --config=gan_mnist --config.data.name=binarized_mnist
+
+on 2 cores of a shared x86-64 machine, JAX 0.10.2, which other work kept busy meanwhile: 631 s.
+Most samples are legible digits from step 1,500 on; mean pairwise distance of 256 samples
+11.22, of real digits 11.43. That set has no labels, so no classifier was asked. At
+half the width, the non-saturating game gave smears with a spectral norm in the critic (3,500 steps) and with a batch
+norm (1,500), where this one gave digits after 1,500.
+"""
 
 from gen_jax.config import base
 

@@ -1,4 +1,18 @@
-"""SNGAN on CIFAR-10."""
+"""SNGAN-ResNet on CIFAR-10 (Miyato et al. 2018): hinge, spectral norm, five critic steps, the published recipe.
+
+    gen-jax prepare cifar10
+    gen-jax train --config=sngan_cifar10
+
+The full run of 100,000 steps was NOT made: it wants a GPU, and none was at hand; nor was CIFAR-10 itself. Measured on
+2 CPU cores of a shared machine, on CIFAR-10 as lossy JPEG and, to end in minutes, with a batch of 16,
+
+    gen-jax train --config=sngan_cifar10 --config.data.name=cifar10_jpeg --config.data.batch_size=16 \
+        --config.train.steps=50
+
+50 steps in 5 min with a minute of compilation, 3.3 img/s (images of one batch a step; a step eats six). Every
+loss is finite (critic 1.19 at step 5, 0.05 at step 50), and the samples change, from coloured noise to saturated
+blobs. At the recipe's batch of 64 a step took some 27 s there, while other work ran. Published FID of the full run: 21.7 (paper), 16.8 (StudioGAN).
+"""
 
 from gen_jax.config import base
 

