@@ -11,7 +11,8 @@ The full run of 100,000 steps was NOT made: it wants a GPU, and none was at hand
 
 50 steps in 5 min with a minute of compilation, 3.3 img/s (images of one batch a step; a step eats six). Every
 loss is finite (critic 1.19 at step 5, 0.05 at step 50), and the samples change, from coloured noise to saturated
-blobs. At the recipe's batch of 64 a step took some 27 s there, while other work ran. Published FID of the full run: 21.7 (paper), 16.8 (StudioGAN).
+blobs. At the recipe's batch of 64 a step took some 27 s there, while other work ran.
+Published FID of the full run: 21.7 (paper), 16.8 (StudioGAN).
 """
 
 from gen_jax.config import base
