@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from gen_jax.runtime.compilation import cache_directory
+
 Arrays = Mapping[str, np.ndarray]
 
 
 def directory() -> Path:
-    """The folder `data` in $GEN_JAX_CACHE, or in ~/.cache/gen_jax."""
-    return Path(os.environ.get("GEN_JAX_CACHE") or "~/.cache/gen_jax").expanduser().absolute() / "data"
+    """Where decoded sets are kept."""
+    return cache_directory() / "data"
 
 
 def cached(label: str, identity: object, build: Callable[[], Arrays]) -> Arrays:

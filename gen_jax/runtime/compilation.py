@@ -8,7 +8,7 @@ import jax
 
 def cache_directory() -> Path:
     """Where gen_jax keeps what can be made again: $GEN_JAX_CACHE or ~/.cache/gen_jax."""
-    return Path(os.environ.get("GEN_JAX_CACHE") or Path.home() / ".cache" / "gen_jax")
+    return Path(os.environ.get("GEN_JAX_CACHE") or "~/.cache/gen_jax").expanduser().absolute()
 
 
 def enable_cache() -> None:
