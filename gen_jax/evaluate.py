@@ -32,7 +32,8 @@ def evaluate(run: Run, *, seed: int = 0, samples: int = 1000, count: int = 256, 
       seed: of generated images, of the noise of the bounds and of dynamic binarisation.
       samples: importance samples per image (k) of the likelihood.
       count: generated images.
-      limit: test images that likelihood and reconstruction are measured on; 0 for all.
+      limit: likelihood and reconstruction are measured on the first so many test images; 0 for all. Where a
+        set is sorted by class, as a folder is, the first ones are of one class.
 
     Raises:
       InputError: a count that cannot be, or data that is not at hand.
@@ -45,8 +46,8 @@ def evaluate(run: Run, *, seed: int = 0, samples: int = 1000, count: int = 256, 
     ):
         if value < least:
             raise InputError(f"--{name}={value}: must be >= {least}")
-    check_same_data(run.dataset("train"), run.path)
-    test = run.dataset("test")
+    train, test = run.dataset("train"), run.dataset("test")
+    check_same_data(train, run.path)
     protocol = {
         "step": run.step,
         "weights": run.weights,
@@ -66,7 +67,7 @@ def evaluate(run: Run, *, seed: int = 0, samples: int = 1000, count: int = 256, 
     if run.method.reconstruct:
         records += _reconstruction(run, test, seed, used)
     if run.method.sample:
-        records += _generated(run, test, seed, count)
+        records += _generated(run, train, test, seed, count)
     records = [{**record, **protocol} for record in records]
     try:
         with open(run.path / "evaluations.jsonl", "a") as file:
@@ -139,7 +140,7 @@ def _reconstruction(run, test, seed, used):
     ]
 
 
-def _generated(run, test, seed, count):
+def _generated(run, train, test, seed, count):
     """Diversity of samples beside the same number of real images and, where there are labels, a classifier's view."""
     fakes = run.sampler.sample(run.variables, range(seed, seed + count))
     reals = test.gather(evenly(test.spec.size, count))["image"]  # as stored: samples of a Bernoulli model are its means
@@ -152,10 +153,10 @@ def _generated(run, test, seed, count):
             "real_images": len(reals),
         }
     ]
-    return records + (_classified(run, fakes) if test.spec.classes > 1 else [])
+    return records + (_classified(train, test, fakes) if test.spec.classes > 1 else [])
 
 
-def _classified(run, fakes, most=5000):
+def _classified(train, test, fakes, most=5000):
     """How a classifier fitted to real training images reads the samples.
 
     The classifier is a support vector machine on pixels; what it says of real test images stands beside
@@ -165,8 +166,6 @@ def _classified(run, fakes, most=5000):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
-
-    train, test = run.dataset("train"), run.dataset("test")
 
     def pixels(images):
         return images.reshape(len(images), -1) / 255.0
