@@ -1,6 +1,7 @@
 """The train steps that `train_step.py` times, in PyTorch: the same networks, eager, written as usual."""
 
 import os
+from functools import partial
 
 import torch
 from torch import nn
@@ -9,21 +10,17 @@ from torch.nn import functional as F
 EXAMPLES = 1024
 
 
-def build(model: str, batch: int, dtype: str, device: str, channels_last: bool = False):
+def build(model: str, batch: int, dtype: str, device: str, channels_last: bool = False, fused: bool = False):
     """(step(), wait(), parameter counts, smallest first) on the given device."""
     torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     device = torch.device("cuda" if device == "gpu" else device)
     torch.backends.cudnn.benchmark = True
     layout = torch.channels_last if channels_last else torch.contiguous_format
     precision = torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16")
-    step, networks = {"dcgan": gan, "vae": vae}[model](batch, device, layout, precision)
+    adam = partial(torch.optim.Adam, fused=True) if fused else torch.optim.Adam
+    step, networks = {"dcgan": gan, "vae": vae}[model](batch, device, layout, precision, adam)
     counts = [sum(parameter.numel() for parameter in network.parameters()) for network in networks]
     return step, torch.cuda.synchronize if device.type == "cuda" else lambda: None, sorted(counts)
-
-
-def adam(network, *arguments, **options):
-    """Adam in its fused form, the fastest one on either device."""
-    return torch.optim.Adam(network.parameters(), *arguments, fused=True, **options)
 
 
 class Generator(nn.Module):
@@ -62,11 +59,11 @@ class Critic(nn.Module):
         return self.dense(self.layers(images).sum((2, 3)))[:, 0]
 
 
-def gan(batch, device, layout, precision):
+def gan(batch, device, layout, precision, adam):
     generator = Generator().to(device, memory_format=layout)
     critic = Critic().to(device, memory_format=layout)
-    generator_adam = adam(generator, 2e-4, (0.5, 0.999))
-    critic_adam = adam(critic, 2e-4, (0.5, 0.999))
+    generator_adam = adam(generator.parameters(), 2e-4, (0.5, 0.999))
+    critic_adam = adam(critic.parameters(), 2e-4, (0.5, 0.999))
     data = torch.randint(0, 256, (EXAMPLES, 3, 32, 32), dtype=torch.uint8, device=device)
     data = data.contiguous(memory_format=layout)
 
@@ -104,11 +101,11 @@ class Encoder(nn.Module):
         return self.mean(x), self.log_std(x)
 
 
-def vae(batch, device, layout, precision):
+def vae(batch, device, layout, precision, adam):
     encoder = Encoder().to(device)
     layers = nn.Linear(50, 200), nn.Tanh(), nn.Linear(200, 200), nn.Tanh(), nn.Linear(200, 784)
     decoder = nn.Sequential(*layers).to(device)
-    rule = adam(nn.ModuleList([encoder, decoder]), 1e-3, (0.99, 0.999), eps=1e-4)
+    rule = adam([*encoder.parameters(), *decoder.parameters()], 1e-3, (0.99, 0.999), eps=1e-4)
     data = (torch.rand(EXAMPLES, 784, device=device) < 0.2).to(torch.uint8)
 
     def step():

@@ -7,14 +7,16 @@
     vae     recipe A of the IWAE paper, 784-200-200-50 and back, Adam
 
 gen_jax's step is the update that `gen-jax train` calls, with its data order, its noise per row and its
-metrics; PyTorch's is the usual eager loop. Each framework runs in a process of its own and waits while
+metrics; PyTorch's is the usual eager loop, with Adam as it comes, and once more in its fastest form: fused
+Adam, and images channels-last. Each framework runs in a process of its own and waits while
 another one works; the rounds alternate, so that a busy machine is unkind to all alike, and the medians are
 over rounds. Warm-up (compilation) is not timed. The networks have the same number of parameters, data and
 state lie on the device, a random index gathers each batch, and every framework may use every core.
 `--steps_per_call` is gen_jax's `train.steps_per_call`.
 
 "processor" is the processor time of the whole process; on a machine shared with others it is the steadier
-figure. The ratios divide by the last line's. PyTorch comes with `uv sync --extra torch`.
+figure. A line's ratio is gen_jax's time over that line's: below 1, gen_jax is the faster. PyTorch comes
+with `uv sync --extra torch`.
 
 A busy machine is warned of, and its figures are not to be quoted: PyTorch's threads wait for each other by
 spinning, and where one of them lost its core a step of the vae was seen to take 300 times as long. With
@@ -30,8 +32,17 @@ import sys
 import time
 
 BATCHES = {"dcgan": 64, "vae": 20}
-# The vae has no images, hence no image layout.
-WORKERS = {"dcgan": ("jax", "torch", "torch-channels-last"), "vae": ("jax", "torch")}
+# The options of in_torch.build. The vae has no images, hence no image layout.
+TORCH = {
+    "torch": {},
+    "torch channels-last": {"channels_last": True},
+    "torch channels-last, fused": {"channels_last": True, "fused": True},
+    "torch fused": {"fused": True},
+}
+WORKERS = {
+    "dcgan": ("jax", "torch", "torch channels-last", "torch channels-last, fused"),
+    "vae": ("jax", "torch", "torch fused"),
+}
 WARM_UP = 3
 
 
@@ -69,9 +80,9 @@ def compare(arguments):
         if subprocess.run([sys.executable, "-c", check], capture_output=True).returncode:
             raise RuntimeError("--device=gpu: jax and torch must both see a GPU; install their CUDA builds")
 
-    load = os.getloadavg()[0]
-    if load > 0.5:
-        print(f"warning: others keep {load:.1f} cores busy here; do not quote these figures", file=sys.stderr)
+    busy = busy_cores()
+    if busy > 0.2:
+        print(f"warning: others keep {busy:.1f} cores busy here; do not quote these figures", file=sys.stderr)
     names = WORKERS[arguments.model]
     command = [sys.executable, __file__, *sys.argv[1:]]
     environment = dict(os.environ)
@@ -97,10 +108,25 @@ def compare(arguments):
     print(f"{arguments.model}, batch {arguments.batch}, {arguments.dtype}, {arguments.device}")
     print(f"{parameters} parameters, medians of {arguments.rounds} rounds\n")
     medians = {name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in rounds.items()}
-    print(f"{'':20}{'wall ms/step':>14}{'ratio':>8}{'processor ms/step':>20}{'ratio':>8}")
+    print(f"{'':28}{'wall ms/step':>14}{'ratio':>8}{'processor ms/step':>20}{'ratio':>8}")
     for name, (wall, processor) in medians.items():
-        ratios = wall / medians[names[-1]][0], processor / medians[names[-1]][1]
-        print(f"{name:20}{1e3 * wall:14.2f}{ratios[0]:8.2f}{1e3 * processor:20.2f}{ratios[1]:8.2f}")
+        ratios = medians["jax"][0] / wall, medians["jax"][1] / processor
+        print(f"{name:28}{1e3 * wall:14.2f}{ratios[0]:8.2f}{1e3 * processor:20.2f}{ratios[1]:8.2f}")
+
+
+def busy_cores(seconds: float = 2.0) -> float:
+    """How many cores other processes keep busy now; the load average would still count what ended a minute ago."""
+
+    def spent():
+        with open("/proc/stat") as file:  # the first line: user, nice, system, idle, iowait, ... in ticks
+            ticks = [int(word) for word in file.readline().split()[1:]]
+        return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+    if not os.path.exists("/proc/stat"):  # not Linux
+        return os.getloadavg()[0]
+    before = spent()
+    time.sleep(seconds)
+    return (spent() - before) / seconds
 
 
 def ask(name, worker) -> list[float]:
@@ -129,7 +155,7 @@ def work(arguments) -> int:
     else:
         import in_torch
 
-        step, wait, counts = in_torch.build(*setting, channels_last=arguments.worker == "torch-channels-last")
+        step, wait, counts = in_torch.build(*setting, **TORCH[arguments.worker])
         updates = 1
 
     def seconds(steps):
