@@ -1,15 +1,44 @@
 """Metrics: arrays in, numbers out. No metric knows where images come from; features are the caller's."""
 
+from gen_jax.metrics.colour import colour_difference, lab_wasserstein
 from gen_jax.metrics.coverage import label_coverage
-from gen_jax.metrics.diversity import mean_pairwise_distance
-from gen_jax.metrics.frechet import frechet_distance, moments
-from gen_jax.metrics.similarity import mean_absolute_error, psnr
+from gen_jax.metrics.diversity import mean_pairwise_distance, vendi_score
+from gen_jax.metrics.frechet import (
+    Moments,
+    check_enough,
+    empty_moments,
+    frechet_distance,
+    mean_and_covariance,
+    moments,
+    update_moments,
+)
+from gen_jax.metrics.inception_score import inception_score
+from gen_jax.metrics.kernel import kernel_distance
+from gen_jax.metrics.neighbours import Neighbours, memorisation, nearest, neighbour_metrics
+from gen_jax.metrics.similarity import mean_absolute_error, psnr, ssim
+from gen_jax.metrics.texture import texture_similarity
 
 __all__ = [
+    "Moments",
+    "Neighbours",
+    "check_enough",
+    "colour_difference",
+    "empty_moments",
     "frechet_distance",
+    "inception_score",
+    "kernel_distance",
+    "lab_wasserstein",
     "label_coverage",
     "mean_absolute_error",
+    "mean_and_covariance",
     "mean_pairwise_distance",
+    "memorisation",
     "moments",
+    "nearest",
+    "neighbour_metrics",
     "psnr",
+    "ssim",
+    "texture_similarity",
+    "update_moments",
+    "vendi_score",
 ]

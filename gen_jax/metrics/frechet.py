@@ -4,10 +4,71 @@ It is an FID only with the features of the Inception network that the paper used
 after its extractor. It is biased upwards and falls with the number of images: compare equal numbers only.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Array, Float
 
 from gen_jax.errors import InputError
+from gen_jax.metrics import checks
+
+
+class Moments(NamedTuple):
+    """What is kept of features seen so far, in float64, whatever their number."""
+
+    count: int
+    mean: Float[np.ndarray, " d"]
+    scatter: Float[np.ndarray, "d d"]  # sum over rows of (x - mean) (x - mean)^T
+
+
+def empty_moments(d: int) -> Moments:
+    """The Moments of no rows of `d` features."""
+    return Moments(0, np.zeros(d), np.zeros((d, d)))
+
+
+def update_moments(m: Moments, features: Float[Array | np.ndarray, "n d"]) -> Moments:
+    """`m` with the rows of `features` [n, d] added (Chan, Golub & LeVeque 1979, eq. 2.1).
+
+        mean + delta n / (count + n),  scatter + S + delta delta^T count n / (count + n)
+
+    with S the scatter of the new rows about their own mean and delta its distance from the old one. Nothing is
+    subtracted from a sum of squares, so a mean far from 0 costs no digits.
+
+    Raises:
+      InputError: no row, another width than that of `m`, or a feature that is not finite.
+    """
+    x = checks.features(features, "features").astype(np.float64)
+    if x.shape[1] != len(m.mean):
+        raise InputError(f"features have {x.shape[1]} columns, the moments {len(m.mean)}; use one extractor")
+    mean = x.mean(axis=0)
+    centred, delta = x - mean, mean - m.mean
+    total = m.count + len(x)
+    scatter = centred.T @ centred + np.outer(delta, delta) * (m.count * len(x) / total)
+    return Moments(total, m.mean + delta * (len(x) / total), m.scatter + scatter)
+
+
+def mean_and_covariance(m: Moments) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
+    """Mean [d] and unbiased covariance [d, d], as `moments` of all rows at once gives them.
+
+    Raises:
+      InputError: fewer than two rows were seen.
+    """
+    if m.count < 2:
+        raise InputError(f"a covariance needs two rows of features, got {m.count}; use more images")
+    return m.mean, m.scatter / (m.count - 1)
+
+
+def check_enough(n: int, d: int) -> None:
+    """Refuses a Frechet distance of `n` images on `d` features where the covariance would be singular.
+
+    Raises:
+      InputError: n <= d.
+    """
+    if n <= d:
+        raise InputError(
+            f"{n} images have a singular covariance of {d} features; use at least {d + 1} images, or an extractor"
+            f" of fewer than {n} features"
+        )
 
 
 def moments(
@@ -47,7 +108,14 @@ def frechet_distance(
 
     Returns:
       A number >= 0 in squared units of the features; rounding below 0 is clipped.
+
+    Raises:
+      InputError: moments of two widths, or not finite.
     """
+    if np.shape(cov1) != np.shape(cov2):
+        raise InputError(f"covariances are {np.shape(cov1)} and {np.shape(cov2)}; use one extractor for both")
+    if not all(np.isfinite(x).all() for x in (mean1, cov1, mean2, cov2)):
+        raise InputError("moments hold NaN or infinity; check the images and the extractor")
     values, vectors = np.linalg.eigh(np.asarray(cov1, np.float64))
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     squares = np.linalg.eigvalsh(root @ np.asarray(cov2, np.float64) @ root)

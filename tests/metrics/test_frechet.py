@@ -1,11 +1,20 @@
 """The Frechet distance against scipy's matrix square root and closed forms."""
 
+import inspect
+
 import numpy as np
 import pytest
 import scipy.linalg
 
 from gen_jax.errors import InputError
-from gen_jax.metrics import frechet_distance, moments
+from gen_jax.metrics import (
+    check_enough,
+    empty_moments,
+    frechet_distance,
+    mean_and_covariance,
+    moments,
+    update_moments,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -67,3 +76,58 @@ def test_unusable_features_are_refused():
         moments(np.zeros((1, 3)))
     with pytest.raises(InputError, match="NaN"):
         moments(np.array([[0.0, np.nan], [1.0, 1.0]]))
+
+
+@pytest.mark.parametrize("counts", [(5, 7), (9, 20), (200, 5)])
+def test_fewer_rows_than_features_against_singular_values(counts):
+    # The trace of the root is the nuclear norm of A B^T where A^T A and B^T B are the covariances: no root at all.
+    d = 64
+    x, y = (features(n, d) for n in counts)
+    a, b = ((z - z.mean(axis=0)) / np.sqrt(len(z) - 1) for z in (x, y))
+    nuclear = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    expected = np.sum((x.mean(axis=0) - y.mean(axis=0)) ** 2) + np.sum(a**2) + np.sum(b**2) - 2.0 * nuclear
+    np.testing.assert_allclose(frechet_distance(*moments(x), *moments(y)), expected, rtol=1e-6)
+    root = np.real(scipy.linalg.sqrtm(np.cov(x, rowvar=False) @ np.cov(y, rowvar=False)))
+    np.testing.assert_allclose(expected, expected + 2.0 * (nuclear - np.trace(root)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_streaming_equals_all_at_once(offset):
+    x = features(1000) + offset
+    streamed = empty_moments(12)
+    for part in np.split(x, [1, 3, 400, 401, 777]):
+        streamed = update_moments(streamed, part)
+    assert streamed.count == 1000
+    for ours, theirs in zip(mean_and_covariance(streamed), moments(x), strict=True):
+        assert ours.dtype == np.float64
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_streaming_float32_far_from_zero_costs_no_digits():
+    x = (np.float32(1e4) + np.float32([[0.0, 0.0], [2.0, 1.0], [4.0, 5.0]])).astype(np.float32)
+    m = update_moments(update_moments(empty_moments(2), x[:1]), x[1:])
+    np.testing.assert_allclose(mean_and_covariance(m)[1], [[4.0, 5.0], [5.0, 7.0]], rtol=1e-9)
+
+
+def test_streams_of_too_little_are_refused():
+    one = update_moments(empty_moments(3), np.zeros((1, 3)))
+    with pytest.raises(InputError, match="two rows"):
+        mean_and_covariance(one)
+    update = inspect.unwrap(update_moments)
+    for bad, words in ((np.zeros((0, 3)), "0 rows"), (np.zeros((2, 4)), "4 columns"), (np.full((2, 3), np.nan), "NaN")):
+        with pytest.raises(InputError, match=words):
+            update(one, bad)
+
+
+def test_moments_that_hold_nan_or_do_not_fit_are_refused():
+    distance = inspect.unwrap(frechet_distance)
+    with pytest.raises(InputError, match="NaN"):
+        distance(np.array([np.nan]), np.eye(1), np.zeros(1), np.eye(1))
+    with pytest.raises(InputError, match="one extractor"):
+        distance(np.zeros(2), np.eye(2), np.zeros(1), np.eye(1))
+
+
+def test_too_few_images_for_a_covariance_are_refused_with_a_number_that_would_do():
+    check_enough(65, 64)
+    with pytest.raises(InputError, match="at least 65 images"):
+        check_enough(64, 64)
