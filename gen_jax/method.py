@@ -65,7 +65,7 @@ Metrics = Mapping[str, Mean]
 
 
 class Method(NamedTuple):
-    """A generative model as functions. Only `init` and `variables` are mandatory.
+    """A generative model (or a classifier) as functions. Only `init` and `variables` are mandatory.
 
     Images are float32 [B, H, W, C] in [0, 1] wherever they enter or leave a Method, except inside
     a training batch, which holds the uint8 images of the data set. Conditions are a dict of arrays
@@ -96,6 +96,8 @@ class Method(NamedTuple):
     decode: Callable[..., jax.Array] | None = None
     # (variables, images) -> images.
     reconstruct: Callable[..., jax.Array] | None = None
+    # (variables, images) -> {"features": [B, F], "probabilities": [B, K]}: of a classifier.
+    features: Callable[..., Mapping[str, jax.Array]] | None = None
     # (variables, images, keys [B], samples) -> [B] nats.
     log_likelihood: Callable[..., jax.Array] | None = None
     # (variables, images, keys [B]) -> {name: [B] nats}, the named terms of the bound.

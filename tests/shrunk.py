@@ -11,6 +11,7 @@ SHAPES = {
     "gan_mnist": (28, 28, 1),
     "vae_fashion_mnist": (28, 28, 1),
     "sngan_cifar10": (32, 32, 3),
+    "classifier": (16, 16, 1),
 }
 
 
@@ -42,6 +43,8 @@ def shrunk(name, folder, **overrides):
         small |= {f"model__{n}__{k}": v for n in ("encoder", "decoder") for k, v in (("width", 4), ("hidden", 16))}
     if "gan" in name:
         small |= {"model__generator__width": 8, "model__discriminator__width": 8, "model__latent_size": 8}
+    if name == "classifier":
+        small |= {"model__classifier__width": 4, "model__classifier__features": 8}
     if name == "sngan_cifar10":
         small["train__critic_steps"] = 2
     small |= overrides

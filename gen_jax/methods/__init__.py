@@ -1,16 +1,16 @@
-"""Generative families: config -> Method, one file each.
+"""Generative families, and the classifier that measures them: config -> Method, one file each.
 
 A family is a module with `make(config, spec) -> Method`, the tables NETWORKS (section of config.model ->
-architectures by name), and the defaults of its config sections OBJECTIVE, OPTIMIZER and TRAIN.
+architectures by name), and the defaults of its config sections MODEL, OBJECTIVE, OPTIMIZER and TRAIN.
 """
 
 from types import ModuleType
 
 from gen_jax.data.dataset import Spec
 from gen_jax.method import Method
-from gen_jax.methods import gan, vae
+from gen_jax.methods import classifier, gan, vae
 
-METHODS: dict[str, ModuleType] = {"vae": vae, "gan": gan}
+METHODS: dict[str, ModuleType] = {"vae": vae, "gan": gan, "classifier": classifier}
 
 
 def make(config, spec: Spec) -> Method:

@@ -25,6 +25,7 @@ from gen_jax.networks import DISCRIMINATORS, GENERATORS
 from gen_jax.optimizers import update_average
 
 NETWORKS = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}
+MODEL = {"latent_size": 64, "conditional": False}
 OBJECTIVE = {
     "loss": "non_saturating",
     "r1_weight": 0.0,

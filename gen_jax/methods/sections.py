@@ -17,14 +17,15 @@ def network(table: Mapping, config, section: str, spec: Spec, **given):
     name = fields.pop("name")
     if name not in table:
         raise InputError(f"model.{section}.name={name}: no such {section}; there are: {', '.join(sorted(table))}")
-    return table[name](**fields, **given, classes=classes(config, spec), dtype=jnp.dtype(config.model.dtype))
+    given.setdefault("classes", classes(config, spec))
+    return table[name](**fields, **given, dtype=jnp.dtype(config.model.dtype))
 
 
 def classes(config, spec: Spec) -> int:
     """How many classes the networks are conditioned on: 0 for an unconditional model."""
-    if config.model.conditional and not spec.classes:
+    if config.model.get("conditional") and not spec.classes:
         raise InputError(f"model.conditional=True: data set {config.data.name} has no labels")
-    return spec.classes if config.model.conditional else 0
+    return spec.classes if config.model.get("conditional") else 0
 
 
 def schedule(config, value, spec: Spec) -> schedules.Schedule:

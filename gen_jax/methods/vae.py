@@ -25,6 +25,7 @@ from gen_jax.networks import DECODERS, ENCODERS
 from gen_jax.optimizers import update_average
 
 NETWORKS = {"encoder": ENCODERS, "decoder": DECODERS}
+MODEL = {"latent_size": 64, "conditional": False}
 OBJECTIVE = {"likelihood": "bernoulli", "scale": "learned", "log_scale": -1.0, "beta": 1.0}
 OPTIMIZER = {"learning_rate": 1e-3}
 TRAIN = {}

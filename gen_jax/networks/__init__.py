@@ -6,13 +6,14 @@ network, plain keyword fields. Adversarial pairs speak images in [-1, 1], encode
     Generator(shape, width, classes, norm, dtype)(z [B, Z], condition, train) -> images [B, H, W, C]
     Discriminator(shape, width, classes, norm, dtype)(images, condition, train) -> logits [B]
     Encoder(latent_size, ..., classes, dtype)(images, condition) -> mean [B, Z], log_std [B, Z]
+    Classifier(classes, ..., dtype)(images) -> features [B, F], logits [B, K]
     Decoder(shape, ..., outputs, classes, dtype)(z, condition) -> [B, H, W, C, outputs]
 
 A condition is {"label": int32 [B]}, needed where classes > 0. Collections besides the parameters:
 "batch_stats" (batch norm) and "spectral" (spectral norm), both changed by train=True calls only.
 """
 
-from gen_jax.networks import conv, convnet, dcgan, mlp, sngan
+from gen_jax.networks import classifier, conv, convnet, dcgan, mlp, sngan
 
 GENERATORS = {"dcgan": dcgan.Generator, "sngan": sngan.Generator, "convnet": convnet.Generator}
 DISCRIMINATORS = {
@@ -21,6 +22,7 @@ DISCRIMINATORS = {
     "convnet": convnet.Discriminator,
 }
 ENCODERS = {"mlp": mlp.Encoder, "conv": conv.Encoder}
+CLASSIFIERS = {"cnn": classifier.Classifier}
 DECODERS = {"mlp": mlp.Decoder, "conv": conv.Decoder}
 
 # The last layer of every decoder: params[OUTPUT]["bias"] holds, flat, the parameters that a method may
