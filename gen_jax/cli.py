@@ -111,6 +111,11 @@ def _unexpected(word, parser):
     return f"unexpected argument {word!r}; see --help"
 
 
+def _step(text):
+    """A step's number, or "best"."""
+    return text if text == "best" else int(text)
+
+
 def _verbs(helping):
     def verb(name, function, text):
         return name, _Parser(prog=f"gen-jax {name}", description=text), function
@@ -128,8 +133,13 @@ def _verbs(helping):
         name, parser, function = verb(name, function, text)
         parser.add_argument("run", nargs="?", help="the run directory")
         parser.add_argument("--run", dest="run_flag", metavar="RUN", help="the same, as a flag")
-        parser.add_argument("--step", type=int, help="checkpoint; default: the latest")
+        parser.add_argument("--step", type=_step, help="checkpoint, or best; default: the latest")
         parser.add_argument("--raw", action="store_true", help="the raw weights, not their average")
+        return name, parser, function
+
+    def signed(name, function, text):
+        name, parser, function = on_run(name, function, text)
+        parser.add_argument("--sign", metavar="KEYS", help="sign with the keys that gen-jax identity made (C2PA)")
         return name, parser, function
 
     train = on_config("train", verbs.train, "Train a config; the same command with the same --workdir goes on.")
@@ -147,7 +157,7 @@ def _verbs(helping):
     prepare[1].add_argument("name", help="as TFDS calls it: mnist, cifar10, ...")
     prepare[1].add_argument("--data_dir", help="default: $TFDS_DATA_DIR or ~/tensorflow_datasets")
     yield prepare
-    sample = on_run("sample", verbs.sample, "Draw images by seed into a PNG grid.")
+    sample = signed("sample", verbs.sample, "Draw images by seed into a PNG grid.")
     sample[1].add_argument("--seeds", default="0-15", help="such as 0-15 or 3,7,9; default: 0-15")
     sample[1].add_argument("--out", help="the file (the folder, with --each); default: in the run's samples/")
     sample[1].add_argument("--each", action="store_true", help="one PNG an image, at its own size")
@@ -155,19 +165,64 @@ def _verbs(helping):
     sample[1].add_argument("--label", type=int, help="class, for a conditional model; default: by seed")
     sample[1].add_argument("--temperature", type=float, default=1.0, help="scale of the latent noise")
     yield sample
-    interpolate = on_run("interpolate", verbs.interpolate, "Animate spherical interpolations between seeds (WebP).")
+    interpolate = signed("interpolate", verbs.interpolate, "Animate spherical interpolations between seeds (WebP).")
     interpolate[1].add_argument("--seeds", default="0-3", help="the corners; default: 0-3")
     interpolate[1].add_argument("--frames", type=int, default=20, help="from each seed to the next")
     interpolate[1].add_argument("--label", type=int, help="class, for a conditional model")
     interpolate[1].add_argument("--out", help="a .webp or .gif; default: in the run's samples/")
     yield interpolate
-    reconstruct = on_run("reconstruct", verbs.reconstruct, "Show test images beside their reconstructions.")
+    reconstruct = signed("reconstruct", verbs.reconstruct, "Show test images beside their reconstructions.")
     reconstruct[1].add_argument("--count", type=int, help="how many test images; default: 32")
     reconstruct[1].add_argument("--out", help="the PNG; default: in the run's samples/")
     yield reconstruct
     evaluate = on_run("evaluate", verbs.evaluate, "Score a run under a recorded protocol; JSON on stdout.")
     evaluate[1].add_argument("--seed", type=int, default=0, help="of samples, noise and binarisation")
+    evaluate[1].add_argument("--seeds", type=int, default=3, help="sets of samples; scores are means over them")
     evaluate[1].add_argument("--samples", type=int, default=1000, help="importance samples an image (k)")
-    evaluate[1].add_argument("--count", type=int, default=256, help="images generated")
+    evaluate[1].add_argument("--count", type=int, default=0, help="samples in a set; 0: as many as training images")
     evaluate[1].add_argument("--limit", type=int, default=0, help="test images for the likelihood; 0: all")
+    evaluate[1].add_argument("--extractor", default="", help="classifier, random, pixels or inception")
+    evaluate[1].add_argument("--weights", help="file of the Inception network, for a published FID")
     yield evaluate
+    compare = verb("compare", verbs.compare, "Show the scores of several runs in one table; mark other protocols.")
+    compare[1].add_argument("runs", nargs="+", help="run directories")
+    compare[1].add_argument("--json", action="store_true", help="as JSON")
+    yield compare
+    export = signed("export-dataset", verbs.export_dataset, "Write generated images as a folder and a TFDS set.")
+    export[1].add_argument("--count", type=int, default=1000, help="images; default: 1000")
+    export[1].add_argument("--seed", type=int, default=0, help="of the first image")
+    export[1].add_argument("--name", default="generated", help="of the TFDS set; default: generated")
+    export[1].add_argument("--out", help="a new directory; default: in the run directory")
+    yield export
+    report = verb("report", verbs.report, "Write one HTML page of a run, or of several side by side.")
+    report[1].add_argument("runs", nargs="+", help="run directories")
+    report[1].add_argument("--step", type=_step, help="checkpoint, or best; default: the latest")
+    report[1].add_argument("--out", help="the page; default: report.html in the run directory")
+    yield report
+    study = verb("study", verbs.study, "Let people judge images: make a page of blinded trials, score the answers.")
+    study[1].add_argument("action", choices=("make", "score"))
+    study[1].add_argument("paths", nargs="+", help="make: run directories; score: the answers files")
+    study[1].add_argument("--real", action="store_true", help="make: real test images are a source too")
+    study[1].add_argument("--kind", choices=("preference", "real_or_fake"), default="preference", help="make")
+    study[1].add_argument("--trials", type=int, default=60, help="make: questions; default: 60")
+    study[1].add_argument("--attention", type=int, default=5, help="make: attention checks besides; default: 5")
+    study[1].add_argument("--out", default="study.html", help="make: the page; default: study.html")
+    study[1].add_argument("--key", help="score: the key file that make wrote beside the page")
+    study[1].add_argument("--bootstrap", type=int, default=1000, help="score: resamples for the intervals")
+    study[1].add_argument("--seed", type=int, default=0)
+    yield study
+    inspect = verb("inspect", verbs.inspect, "Say what images claim of themselves, and what was verified.")
+    inspect[1].add_argument("images", nargs="+", help="image files")
+    inspect[1].add_argument("--anchors", metavar="CA.pem", help="certificate authorities to trust; default: none")
+    inspect[1].add_argument("--json", action="store_true", help="as JSON")
+    yield inspect
+    identity = verb("identity", verbs.identity, "Make the keys that sign images with content credentials (C2PA).")
+    identity[1].add_argument("folder", help="a new directory; keep it to yourself")
+    identity[1].add_argument("--name", default="gen_jax user", help="who signs")
+    yield identity
+    detect = on_run("detect", verbs.detect, "Train detectors of a run's images; AUC on it and on other generators.")
+    detect[1].add_argument("--against", action="append", default=[], metavar="RUN", help="a generator not trained on")
+    detect[1].add_argument("--images", nargs="+", default=[], help="image files to judge")
+    detect[1].add_argument("--count", type=int, default=0, help="images of each kind to train on; 0: up to 5,000")
+    detect[1].add_argument("--seed", type=int, default=0, help="the first sampling seed")
+    yield detect

@@ -1,80 +1,100 @@
 """evaluate(run): scores of a checkpoint, each a record with the protocol that it was measured under.
 
-What is scored follows from what the Method can do: likelihood, reconstruction, samples. This is a first,
-small set of scores; none of them is a FID, and none is called so.
+What is scored follows from what the Method can do: likelihood, reconstruction, samples. A record is
+
+    metric, value                    and unit, standard_error (over images), spread (over sampling seeds), floor
+    step, weights, checkpoint        what was scored
+    protocol                         how: data and its hash, extractor and its hash, numbers, seeds, version
+
+A value is None where the metric refuses what it was given; `refused` then says why. `floor` is the same
+metric with real test images in the place of the generated ones: nothing is expected to be better.
 """
 
-import json
 from collections.abc import Iterator
 
 import jax
 import numpy as np
 
-from gen_jax import randomness
+from gen_jax import features, metrics, randomness, scores
 from gen_jax.config import to_json
 from gen_jax.data.dataset import Dataset
-from gen_jax.data.images import evenly
 from gen_jax.errors import InputError
 from gen_jax.losses.bounds import bits_per_dimension
-from gen_jax.metrics import coverage, diversity, similarity
 from gen_jax.run import Run
+from gen_jax.runtime import logbook
 from gen_jax.runtime import mesh as meshes
 from gen_jax.train import check_same_data
-from gen_jax.version import __version__
 
 BATCH = 200
 
 
-def evaluate(run: Run, *, seed: int = 0, samples: int = 1000, count: int = 256, limit: int = 0) -> list[dict]:
+def evaluate(
+    run: Run,
+    *,
+    seed: int = 0,
+    seeds: int = 3,
+    samples: int = 1000,
+    count: int = 0,
+    limit: int = 0,
+    extractor: str = "",
+    weights: str | None = None,
+) -> list[dict]:
     """Records of every score that the run's Method allows, appended to the run's evaluations.jsonl.
 
     Args:
       seed: of generated images, of the noise of the bounds and of dynamic binarisation.
+      seeds: how many sets of samples are drawn; a value is the mean over them, `spread` their standard deviation.
       samples: importance samples per image (k) of the likelihood.
-      count: generated images.
+      count: generated images in each of these sets; 0: as many as there are training images, at most 10,000.
       limit: likelihood and reconstruction are measured on the first so many test images; 0 for all. Where a
         set is sorted by class, as a folder is, the first ones are of one class.
+      extractor: one of features.EXTRACTORS; "" for the classifier where there are labels, else random.
+      weights: the file of the Inception network.
 
     Raises:
       InputError: a count that cannot be, or data that is not at hand.
     """
     for name, value, least in (
         ("samples", samples, 1),
-        ("count", count, 2),
+        ("count", count, 0),
         ("limit", limit, 0),
         ("seed", seed, 0),
+        ("seeds", seeds, 1),
     ):
         if value < least:
             raise InputError(f"--{name}={value}: must be >= {least}")
+    if count == 1:
+        raise InputError("--count=1: a set of samples needs two")
     train, test = run.dataset("train"), run.dataset("test")
     check_same_data(train, run.path)
-    protocol = {
-        "step": run.step,
-        "weights": run.weights,
+    used = min(limit, test.spec.size) if limit else test.spec.size
+    on_test = {
         "objective": to_json(run.config.objective),
-        "batch_norm": "running statistics",
-        "data": test.name,
-        "split": test.split,
+        "images": used,
+        "data": f"{test.name} {test.split}",
         "data_sha256": test.fingerprint(),
         "binarize": run.config.data.binarize,
         "seed": seed,
-        "gen_jax": __version__,
     }
-    used = min(limit, test.spec.size) if limit else test.spec.size
-    records = []
+    found = []
     if run.method.bound and run.method.log_likelihood:
-        records += _likelihood(run, test, seed, samples, used)
+        found += [_with(score, on_test) for score in _likelihood(run, test, seed, samples, used)]
     if run.method.reconstruct:
-        records += _reconstruction(run, test, seed, used)
+        found += [_with(score, on_test) for score in _reconstruction(run, test, seed, used)]
+    if run.method.features:
+        found += [_with(score, on_test) for score in _accuracy(run, test, used)]
     if run.method.sample:
-        records += _generated(run, train, test, seed, count)
-    records = [{**record, **protocol} for record in records]
-    try:
-        with open(run.path / "evaluations.jsonl", "a") as file:
-            file.writelines(json.dumps(record) + "\n" for record in records)
-    except OSError as error:
-        raise InputError(f"cannot write {run.path / 'evaluations.jsonl'} ({error.strerror})") from error
+        chosen = extractor or (features.default(train) if weights is None else "inception")
+        ground = scores.prepare(features.make(chosen, train, run.config.data, weights), train, test, run.mesh)
+        draw = lambda seeds: run.sampler.sample(run.variables, seeds)  # noqa: E731
+        found += scores.generated(ground, draw, seed=seed, seeds=seeds, count=count)
+    records = [scores.record(score, run.step, run.weights, run.checkpoint) for score in found]
+    logbook.append_rows(run.path / "evaluations.jsonl", records)
     return records
+
+
+def _with(score, protocol):
+    return {**score, "protocol": {**protocol, **score.get("protocol", {})}}
 
 
 def as_seen(dataset: Dataset, batch: dict, seed: int) -> dict:
@@ -112,12 +132,16 @@ def _likelihood(run, test, seed, samples, used):
         log_p.append(np.asarray(run.method.log_likelihood(run.variables, images, fresh, samples, condition))[:valid])
     elbo, kl, log_p = (np.concatenate(x).astype(np.float64) for x in (elbo, kl, log_p))
     dimensions = int(np.prod(test.spec.shape))
-    shared = {"unit": "nats", "images": used}
-    records = [{"metric": "elbo", **_mean(elbo), **shared}, {"metric": "kl", **_mean(kl), **shared}]
+    k = {"protocol": {"k": samples}}
+    records = [{"metric": "elbo", **_mean(elbo), "unit": "nats"}, {"metric": "kl", **_mean(kl), "unit": "nats"}]
     if not run.method.discrete:  # a density of real pixels: no number of bits, and not to be compared with one
-        return [*records, {"metric": "negative_log_density", **_mean(-log_p), "k": samples, **shared}]
-    bits = {"value": float(bits_per_dimension(-log_p.mean(), dimensions)), "k": samples, "images": used}
-    return [*records, {"metric": "nll", **_mean(-log_p), "k": samples, **shared}, {"metric": "bits_per_dim", **bits}]
+        return [*records, {"metric": "negative_log_density", **_mean(-log_p), "unit": "nats", **k}]
+    bits = {"value": float(bits_per_dimension(-log_p.mean(), dimensions)), "unit": "bits"}
+    return [
+        *records,
+        {"metric": "nll", **_mean(-log_p), "unit": "nats", **k},
+        {"metric": "bits_per_dim", **bits, **k},
+    ]
 
 
 def _mean(values):
@@ -128,69 +152,27 @@ def _mean(values):
 
 
 def _reconstruction(run, test, seed, used):
-    error, signal = [], []
+    """Paired scores: each test image beside its own reconstruction."""
+    paired = {
+        "reconstruction_mae": (metrics.mean_absolute_error, "of [0, 1]"),
+        "reconstruction_psnr": (metrics.psnr, "dB"),
+        "reconstruction_ciede2000": (metrics.colour_difference, "CIEDE2000"),
+    }
+    if min(test.spec.shape[:2]) >= 11:
+        paired["reconstruction_ssim"] = (metrics.ssim, "of [-1, 1]")
+    found = {name: [] for name in paired}
     reconstruct = jax.jit(run.method.reconstruct)
     for images, condition, _, valid in _batches(run, test, seed, used):
-        again = reconstruct(run.variables, images, condition)
-        error.append(np.asarray(similarity.mean_absolute_error(images, again))[:valid])
-        signal.append(np.asarray(similarity.psnr(images, again))[:valid])
-    return [
-        {"metric": "reconstruction_mae", **_mean(np.concatenate(error)), "unit": "of [0, 1]", "images": used},
-        {"metric": "reconstruction_psnr", **_mean(np.concatenate(signal)), "unit": "dB", "images": used},
-    ]
+        pair = [np.asarray(x)[:valid] for x in (images, reconstruct(run.variables, images, condition))]
+        for name, (metric, _) in paired.items():
+            found[name].append(np.asarray(metric(*pair)))
+    return [{"metric": n, **_mean(np.concatenate(v)), "unit": paired[n][1]} for n, v in found.items()]
 
 
-def _generated(run, train, test, seed, count):
-    """Diversity of samples beside the same number of real images and, where there are labels, a classifier's view."""
-    fakes = run.sampler.sample(run.variables, range(seed, seed + count))
-    reals = test.gather(evenly(test.spec.size, count))["image"]  # as stored: samples of a Bernoulli model are its means
-    records = [
-        {
-            "metric": "mean_pairwise_distance",
-            "value": float(diversity.mean_pairwise_distance(fakes / 255.0)),
-            "of_real_images": float(diversity.mean_pairwise_distance(reals / 255.0)),
-            "images": count,
-            "real_images": len(reals),
-        }
-    ]
-    return records + (_classified(train, test, fakes) if test.spec.classes > 1 else [])
-
-
-def _classified(train, test, fakes, most=5000):
-    """How a classifier fitted to real training images reads the samples.
-
-    The classifier is a support vector machine on pixels; what it says of real test images stands beside
-    what it says of the samples, for a probability means nothing without that.
-    """
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVC
-
-    def pixels(images):
-        return images.reshape(len(images), -1) / 255.0
-
-    def part(dataset):
-        batch = dataset.gather(evenly(dataset.spec.size, most))
-        return pixels(batch["image"]), batch["condition"]["label"]
-
-    train_pixels, train_labels = part(train)
-    folds = min(5, np.bincount(train_labels, minlength=train.spec.classes).min())
-    if folds < 2:
-        return []  # a class with a single image cannot be both learned and calibrated
-    machine = make_pipeline(StandardScaler(with_std=False), SVC(C=10.0, gamma="scale", random_state=0))
-    classifier = CalibratedClassifierCV(machine, ensemble=False, cv=folds).fit(train_pixels, train_labels)
-    real_pixels, real_labels = part(test)
-    of_real = classifier.predict_proba(real_pixels)
-    of_fake = classifier.predict_proba(pixels(fakes))
-    accuracy = float((classifier.classes_[of_real.argmax(1)] == real_labels).mean())
-    fake, real = coverage.label_coverage(of_fake), coverage.label_coverage(of_real)
-    shared = {
-        "classifier": "calibrated RBF SVM on pixels",
-        "classifier_test_accuracy": accuracy,
-        "images": len(fakes),
-    }
-    return [
-        {"metric": name, "value": fake[name], "of_real_images": real[name], **shared}
-        for name in ("classes_found", "mean_top_probability", "label_entropy")
-    ]
+def _accuracy(run, test, used):
+    right = []
+    predict = jax.jit(run.method.features)
+    for images, condition, _, valid in _batches(run, test, 0, used):
+        seen = predict(run.variables, images)["probabilities"].argmax(-1) == condition["label"]
+        right.append(np.asarray(seen, np.float64)[:valid])
+    return [{"metric": "accuracy", **_mean(np.concatenate(right))}]

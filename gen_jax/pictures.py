@@ -1,5 +1,6 @@
 """Images to files: uint8, grids, PNG with its provenance, animated WebP."""
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin
 
 from gen_jax.errors import InputError
+from gen_jax.provenance.credentials import sign
 from gen_jax.version import __version__
 
 
@@ -37,15 +39,27 @@ def grid(images: np.ndarray, columns: int = 0, gap: int = 2) -> np.ndarray:
     return sheet
 
 
-def write_png(path: Path, image: np.ndarray, record: dict) -> None:
-    """Writes one uint8 [H, W, C] picture with `record` in its text chunks, whole or not at all."""
+def record(workdir: Path, step: int, weights: str, **choices) -> dict:
+    """What a picture says of itself: all that, with its seed, makes it again. Choices that are None are left out."""
+    config = hashlib.sha256((workdir / "config.json").read_bytes()).hexdigest()
+    told = {name.capitalize(): value for name, value in choices.items() if value is not None}
+    return {"Comment": "AI-generated", "Config-SHA256": config, "Step": step, "Weights": weights, **told}
+
+
+def write_png(path: Path, image: np.ndarray, record: dict, keys: Path | None = None) -> None:
+    """Writes one uint8 [H, W, C] picture with `record` in its text chunks, whole or not at all.
+
+    `keys`, a folder of `provenance.make_identity`, signs it before it has its name.
+    """
     text = PngImagePlugin.PngInfo()
     for key, value in {"Software": f"gen_jax {__version__}", **record}.items():
         text.add_text(key, str(value))
-    _save(path, [image], format="PNG", pnginfo=text)
+    _save(path, [image], record, keys, format="PNG", pnginfo=text)
 
 
-def write_animation(path: Path, frames: Sequence[np.ndarray], record: dict, milliseconds: int = 60) -> None:
+def write_animation(
+    path: Path, frames: Sequence[np.ndarray], record: dict, milliseconds: int = 60, keys: Path | None = None
+) -> None:
     """Writes uint8 [H, W, C] frames as an endless loop; the suffix decides: .webp or .gif.
 
     `record` goes into the EXIF image description of a .webp, into the comment of a .gif, as JSON.
@@ -60,10 +74,10 @@ def write_animation(path: Path, frames: Sequence[np.ndarray], record: dict, mill
         extra = {"lossless": True, "exif": exif}
     else:
         extra = {"disposal": 2, "comment": text.encode()}
-    _save(path, frames, format=suffix[1:].upper(), save_all=True, duration=milliseconds, loop=0, **extra)
+    _save(path, frames, record, keys, format=suffix[1:].upper(), save_all=True, duration=milliseconds, loop=0, **extra)
 
 
-def _save(path: Path, frames, **options) -> None:
+def _save(path: Path, frames, record, keys, **options) -> None:
     pictures = [Image.fromarray(f[..., 0] if f.shape[-1] == 1 else f) for f in frames]
     if len(pictures) > 1:
         options["append_images"] = pictures[1:]
@@ -71,7 +85,12 @@ def _save(path: Path, frames, **options) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         pictures[0].save(temporary, **options)
+        if keys is not None:
+            sign(temporary, keys, record)
         os.replace(temporary, path)
+    except InputError:
+        temporary.unlink(missing_ok=True)
+        raise
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path} ({error.strerror or error}); choose another --out") from error

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+import jax
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh
@@ -32,9 +33,10 @@ class Run:
     step: int
     mesh: Mesh
     method: Method
-    state: State
+    state: State | None  # None for the best checkpoint, which holds Variables only
     variables: Variables
     weights: str  # "average" or "raw": which the variables are
+    checkpoint: str  # "final", "best", or "step": one from the middle
 
     def dataset(self, split: str = "train") -> Dataset:
         """The data of the run; sampling does not need it, so a run travels without."""
@@ -43,7 +45,7 @@ class Run:
     @cached_property
     def sampler(self) -> Sampler:
         """Compiled drawing, kept for the next call."""
-        return sampler(self.method, self.spec.classes if self.config.model.conditional else 0, self.mesh)
+        return sampler(self.method, self.spec.classes if self.config.model.get("conditional") else 0, self.mesh)
 
     def sample(self, seed: int = 0, count: int = 16, label: int | None = None, temperature: float = 1.0) -> np.ndarray:
         """Images uint8 [count, H, W, C] of the seeds seed, seed + 1, ...; each is the same in any batch."""
@@ -58,10 +60,11 @@ class Run:
         return self.sampler.reconstruct(self.variables, images, None if label is None else {"label": label})
 
 
-def load(path: str | Path, step: int | None = None, average: bool = True) -> Run:
+def load(path: str | Path, step: int | str | None = None, average: bool = True) -> Run:
     """Opens the run in directory `path`, at its latest checkpoint or at that of `step`.
 
     Args:
+      step: of a checkpoint, or "best": the one that evaluation during training liked best.
       average: the averaged weights, which samples in the run directory are drawn with; False for the raw ones.
 
     Raises:
@@ -78,6 +81,8 @@ def load(path: str | Path, step: int | None = None, average: bool = True) -> Run
     check(config)
     mesh = meshes.make(-1)
     method = methods.make(config, spec)
+    if step == "best":
+        return _best(path, config, spec, mesh, method, average)
     if not (path / "checkpoints").is_dir():
         raise InputError(f"no checkpoint in {path} yet; let it train up to train.checkpoint_every")
     with checkpoint.opened(path / "checkpoints", read_only=True) as saved:
@@ -88,7 +93,29 @@ def load(path: str | Path, step: int | None = None, average: bool = True) -> Run
             raise InputError(f"no checkpoint of step {step} in {path}; there are: {', '.join(map(str, steps))}")
         state, _ = saved.restore(steps[-1] if step is None else step, abstract_state(config, spec, method, mesh))
     weights = "average" if average and state.average else "raw"
-    return Run(path, config, spec, int(state.step), mesh, method, state, method.variables(state, average), weights)
+    which = "final" if int(state.step) == config.train.steps else "step"
+    variables = method.variables(state, average)
+    return Run(path, config, spec, int(state.step), mesh, method, state, variables, weights, which)
+
+
+def _best(path, config, spec, mesh, method, average) -> Run:
+    if not average:
+        raise InputError("--step=best holds the weights that were evaluated, not the raw ones; leave out --raw")
+    none = f"no best checkpoint in {path}; train with --config.train.evaluate_every=N"
+    if not (path / "best").is_dir():
+        raise InputError(none)
+    state = abstract_state(config, spec, method, mesh)
+    abstract = jax.eval_shape(method.variables, state)
+    abstract = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=meshes.replicated(mesh)), abstract
+    )
+    with checkpoint.opened(path / "best", read_only=True) as saved:
+        if not saved.steps():
+            raise InputError(none)
+        step = saved.steps()[-1]
+        variables, _ = saved.restore(step, abstract)
+    weights = "average" if state.average else "raw"
+    return Run(path, config, spec, step, mesh, method, None, Variables(*variables), weights, "best")
 
 
 def read_spec(path: Path) -> Spec:

@@ -23,8 +23,9 @@ from gen_jax import schedules
 from gen_jax.config import flatten, to_json
 from gen_jax.data.images import evenly
 from gen_jax.errors import InputError
+from gen_jax.judge import grounds, judging
 from gen_jax.method import State
-from gen_jax.pictures import grid, write_png
+from gen_jax.pictures import grid, record, write_png
 from gen_jax.program import Program, build
 from gen_jax.runtime import checkpoint, logbook
 from gen_jax.runtime.progress import Progress, duration
@@ -37,7 +38,11 @@ FREE = (
     "train.log_every",
     "train.sample_every",
     "train.checkpoint_every",
+    "train.evaluate_every",
     "train.keep_checkpoints",
+    "evaluate.extractor",
+    "evaluate.count",
+    "evaluate.best",
 )
 GRID = 64
 
@@ -81,14 +86,17 @@ def train(config, workdir: Path, *, say=None, name: str = "", overrides: Mapping
     """
     workdir = Path(workdir)
     per_call = config.train.steps_per_call
-    for field in ("steps", "log_every", "sample_every", "checkpoint_every"):
+    for field in ("steps", "log_every", "sample_every", "checkpoint_every", "evaluate_every"):
         if config.train[field] % per_call:
             raise InputError(
                 f"train.{field}={config.train[field]}: must be a multiple of train.steps_per_call={per_call}"
             )
+    if config.train.evaluate_every and jax.process_count() > 1:
+        raise InputError("train.evaluate_every: not with several processes yet; evaluate the run afterwards")
     check_same_run(config, workdir)
     program = build(config)
     check_same_data(program.dataset, workdir)
+    ground = grounds(config, program) if config.train.evaluate_every and program.method.sample else None
     main = jax.process_index() == 0
     with ExitStack() as stack:
         _together(lambda: _claim(stack, config, workdir, name, overrides, program.dataset) if main else None)
@@ -117,6 +125,8 @@ def train(config, workdir: Path, *, say=None, name: str = "", overrides: Mapping
         if start:
             tell(f"resumed at step {start}")
         run = _Run(config, workdir, program, saved, book, progress, tell)
+        if ground:
+            run.judge = stack.enter_context(judging(ground, config, workdir, program, run.sampler, start))
         try:
             state = run.loop(state)
         except NonFinite as error:
@@ -135,7 +145,8 @@ def train(config, workdir: Path, *, say=None, name: str = "", overrides: Mapping
         saved.wait()
         if main:
             logbook.write_text(workdir / "DONE", f"{config.train.steps}\n")
-            tell(f"done {duration(run.elapsed())} · {workdir} · next: gen-jax sample --run={workdir}")
+            verb = "sample" if program.method.sample else "evaluate"
+            tell(f"done {duration(run.elapsed())} · {workdir} · next: gen-jax {verb} --run={workdir}")
     return Result(state, program)
 
 
@@ -147,6 +158,7 @@ class _Run:
         self.saved, self.book, self.progress, self.tell = saved, book, progress, tell
         self.sampler = sampler(program.method, mesh=program.mesh) if program.method.sample else None
         self.unread = []  # (step, metrics on the device), of steps not yet looked at
+        self.judge = None  # (state, step) -> one line about the scores
         self.began = time.monotonic()
 
     def elapsed(self):
@@ -181,6 +193,10 @@ class _Run:
                 # Drawn before it is saved: a kill between the two draws the same grid again, and loses none.
                 if step == total or (train.sample_every and step % train.sample_every == 0):
                     self.draw(state, step)
+                if self.judge and (step == total or step % train.evaluate_every == 0):
+                    began = time.monotonic()
+                    self.tell(self.judge(state, step))
+                    self.progress.pause(time.monotonic() - began)
                 if stop or step == total or (train.checkpoint_every and step % train.checkpoint_every == 0):
                     self.save(state, step)
                 if stop:
@@ -246,7 +262,8 @@ class _Run:
         images = self.sampler.sample(self.program.method.variables(state), np.arange(GRID))
         if self.book:
             path = self.workdir / "samples" / f"step_{step:06d}.png"
-            write_png(path, grid(images), {"Comment": "AI-generated", "Step": step, "Seeds": f"0-{GRID - 1}"})
+            weights = "average" if state.average else "raw"
+            write_png(path, grid(images), record(self.workdir, step, weights, seeds=f"0-{GRID - 1}"))
             self.tell(f"  saved {path.relative_to(self.workdir)}")
         self.progress.pause(time.monotonic() - began)
 

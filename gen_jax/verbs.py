@@ -129,11 +129,11 @@ def sample(arguments):
     if arguments.each:
         folder = Path(arguments.out or _default(run, record, "each"))
         for seed, image in zip(seeds, images, strict=True):
-            write_png(folder / f"seed_{seed:06d}.png", image, {**record, "Seed": seed})
+            write_png(folder / f"seed_{seed:06d}.png", image, {**record, "Seed": seed}, arguments.sign)
         print(folder)
         return 0
     out = Path(arguments.out or _default(run, record, f"seeds_{_tag(arguments.seeds)}", ".png"))
-    write_png(out, grid(images, arguments.columns), {**record, "Seeds": arguments.seeds})
+    write_png(out, grid(images, arguments.columns), {**record, "Seeds": arguments.seeds}, arguments.sign)
     print(out)
     return 0
 
@@ -151,7 +151,7 @@ def interpolate(arguments):
     images = run.interpolate(seeds, arguments.frames, arguments.label)
     record = {**_record(run, label=arguments.label), "Seeds": arguments.seeds, "Frames": arguments.frames}
     out = Path(arguments.out or _default(run, record, f"interpolation_{_tag(arguments.seeds)}", ".webp"))
-    write_animation(out, [grid(image[None]) for image in images], record)
+    write_animation(out, [grid(image[None]) for image in images], record, keys=arguments.sign)
     print(out)
     return 0
 
@@ -181,6 +181,7 @@ def reconstruct(arguments):
         out,
         grid(pairs, columns),
         {**record, "Title": "test image left, reconstruction right"},
+        arguments.sign,
     )
     print(out)
     return 0
@@ -192,9 +193,124 @@ def evaluate(arguments):
 
     run = _load(arguments)
     records = evaluate(
-        run, seed=arguments.seed, samples=arguments.samples, count=arguments.count, limit=arguments.limit
+        run,
+        seed=arguments.seed,
+        seeds=arguments.seeds,
+        samples=arguments.samples,
+        count=arguments.count,
+        limit=arguments.limit,
+        extractor=arguments.extractor,
+        weights=arguments.weights,
     )
     print(json.dumps(records, indent=1))
+    return 0
+
+
+def compare(arguments):
+    """Prints the scores of several runs in one table."""
+    from gen_jax.compare import compare, table
+
+    rows = compare([Path(run) for run in arguments.runs])
+    print(json.dumps(rows, indent=1) if arguments.json else table(rows))
+    return 0
+
+
+def export_dataset(arguments):
+    """Writes generated images as a data set."""
+    from gen_jax.export import export_dataset
+
+    run = _load(arguments)
+    if arguments.seed < 0:
+        raise InputError(f"--seed={arguments.seed}: must be >= 0")
+    out = Path(arguments.out or run.path / f"dataset_step{run.step:06d}_seed{arguments.seed}_count{arguments.count}")
+    options = {"count": arguments.count, "seed": arguments.seed, "name": arguments.name, "keys": arguments.sign}
+    print(export_dataset(run, out, **options, record=_record(run)))
+    return 0
+
+
+def report(arguments):
+    """Writes one HTML page of one or several runs."""
+    from gen_jax.report import report
+    from gen_jax.run import load
+    from gen_jax.runtime.compilation import enable_cache
+
+    enable_cache()
+    runs = [load(Path(path), arguments.step) for path in arguments.runs]
+    print(report(runs, Path(arguments.out) if arguments.out else None))
+    return 0
+
+
+def study(arguments):
+    """Makes a page on which people judge images, or scores their answers."""
+    from gen_jax import study
+
+    if arguments.action == "score":
+        if not arguments.key:
+            raise InputError("--key: give the .key.json that study make wrote beside the page")
+        paths = [Path(path) for path in arguments.paths]
+        found = study.score(paths, Path(arguments.key), seed=arguments.seed, bootstrap=arguments.bootstrap)
+        print(json.dumps(found, indent=1))
+        return 0
+    from gen_jax.compare import short_names
+    from gen_jax.data.images import evenly
+    from gen_jax.run import load
+    from gen_jax.runtime.compilation import enable_cache
+
+    enable_cache()
+    paths = [Path(path) for path in arguments.paths]
+    names = [*short_names(paths), *(["real"] if arguments.real or arguments.kind == "real_or_fake" else [])]
+    needed = study.images_needed(arguments.kind, names, arguments.trials)
+    runs = [load(path) for path in paths]
+    sources = [(name, run.sample(arguments.seed, needed[name])) for name, run in zip(names, runs, strict=False)]
+    if "real" in needed:
+        test = runs[0].dataset("test")
+        sources.append(("real", test.gather(evenly(test.spec.size, needed["real"]))["image"]))
+    options = {"kind": arguments.kind, "trials": arguments.trials, "attention": arguments.attention}
+    print(study.make(sources, Path(arguments.out), seed=arguments.seed, **options))
+    return 0
+
+
+def inspect(arguments):
+    """Says what images claim of themselves and what was verified."""
+    from gen_jax.provenance import inspect
+
+    reports = [inspect(path, arguments.anchors) for path in arguments.images]
+    if arguments.json:
+        print(json.dumps(reports, indent=1))
+        return 0
+    for report in reports:
+        print(f"{report['image']} · credentials {report['credentials']['state']}")
+        print("".join(f"  {sentence}\n" for sentence in report["sentences"]))
+    return 0
+
+
+def identity(arguments):
+    """Makes the keys that sign images."""
+    from gen_jax.provenance import make_identity
+
+    make_identity(arguments.folder, arguments.name)
+    print(f"sign with --sign={arguments.folder}; give {arguments.folder}/ca.pem and no other file to who verifies")
+    return 0
+
+
+def detect(arguments):
+    """Trains detectors of a run's images, and applies them."""
+    from gen_jax.detect import detect, read_images
+    from gen_jax.run import load
+
+    run = _load(arguments)
+    others = [load(Path(path)) for path in arguments.against]
+    images = read_images([Path(path) for path in arguments.images], run.spec.shape) if arguments.images else None
+    records, detectors = detect(run, others, count=arguments.count, seed=arguments.seed)
+    told = {"auc": records}
+    if images is not None:
+        scores = {detector.name: detector.score(images).tolist() for detector in detectors}
+        told["images"] = [
+            {"image": path, **{name: score[i] for name, score in scores.items()}}
+            for i, path in enumerate(arguments.images)
+        ]
+        told["note"] = "probabilities of being generated, by detectors that know one generator; see their AUC on others"
+    print(json.dumps(told, indent=1))
     return 0
 
 
@@ -219,6 +335,10 @@ def _load(arguments):
     enable_cache()
     if arguments.run and arguments.run_flag and arguments.run != arguments.run_flag:
         raise InputError(f"two runs: {arguments.run} and --run={arguments.run_flag}; give one")
+    if getattr(arguments, "sign", None):
+        from gen_jax.provenance import check_identity
+
+        check_identity(arguments.sign)
     run = arguments.run or arguments.run_flag
     if not run:
         raise InputError("which run? give its directory, as in: gen-jax sample runs/0001-gan_digits")
@@ -249,17 +369,15 @@ def _tag(text):
 
 
 def _record(run, **choices):
-    """What a picture says of itself: all that, with its seed, makes it again."""
-    import hashlib
+    from gen_jax.pictures import record
 
-    config = hashlib.sha256((run.path / "config.json").read_bytes()).hexdigest()
-    told = {name.capitalize(): value for name, value in choices.items() if value is not None}
-    return {"Comment": "AI-generated", "Config-SHA256": config, "Step": run.step, "Weights": run.weights, **told}
+    return record(run.path, run.step, run.weights, **choices)
 
 
 def _default(run, record, name, suffix=""):
     """A name in the run's samples/ that tells apart what is different."""
-    parts = [name, f"step{run.step:06d}", *(["raw"] if run.state.average and run.weights == "raw" else [])]
+    parts = [name, f"step{run.step:06d}", *(["best"] if run.checkpoint == "best" else [])]
+    parts += [*(["raw"] if run.config.optimizer.average and run.weights == "raw" else [])]
     parts += [f"label{record['Label']}"] if "Label" in record else []
     parts += [f"temperature{record['Temperature']:g}"] if record.get("Temperature", 1.0) != 1.0 else []
     parts += [f"frames{record['Frames']}"] if record.get("Frames", 20) != 20 else []

@@ -4,6 +4,7 @@ import ml_collections
 import pytest
 
 from gen_jax.config import base, flatten, from_json, load, shipped, to_json
+from gen_jax.config.load import check
 from gen_jax.errors import InputError
 
 
@@ -59,3 +60,11 @@ def test_missing_section_is_named():
 
 def test_config_files_are_plain_functions():
     assert isinstance(base("gan"), ml_collections.ConfigDict)
+
+
+def test_config_of_an_older_run_gets_the_fields_that_are_new():
+    config = load("gan_digits")
+    values = to_json(config)
+    del values["evaluate"], values["train"]["evaluate_every"]
+    assert to_json(from_json(values)) == to_json(config)
+    check(from_json(values))

@@ -106,13 +106,15 @@ def test_reconstruct_verb(runs, tmp_path):
 
 
 def test_evaluate_verb_prints_records_with_their_protocol(runs, capsys):
-    flags = ["--samples=5", "--count=20"]
+    flags = ["--samples=5", "--count=20", "--seeds=2", "--extractor=random"]
     first, second = (evaluate(runs / "vae_digits", flags, capsys) for _ in range(2))
     assert first == second, "the same seed gives the same numbers, bit for bit"
     names = {r["metric"] for r in first}
-    assert {"elbo", "nll", "bits_per_dim", "reconstruction_psnr", "classes_found"} <= names
+    assert {"elbo", "nll", "bits_per_dim", "reconstruction_psnr", "reconstruction_ssim", "precision"} <= names
     for record in first:
-        assert record["data_sha256"] and record["step"] == 2 and record["seed"] == 0
+        protocol = record["protocol"]
+        assert record["step"] == 2 and record["checkpoint"] == "final" and protocol["code"].startswith("0.1.0")
+        assert protocol.get("seed") == 0 and protocol["data_sha256"] or protocol["sampling_seeds"] == ["0-19", "20-39"]
     by_name = {r["metric"]: r["value"] for r in first}
     assert by_name["bits_per_dim"] == pytest.approx(by_name["nll"] / np.log(2) / 256, rel=1e-6)
     lines = (runs / "vae_digits/evaluations.jsonl").read_text().splitlines()
@@ -142,7 +144,7 @@ def test_files_tell_apart_what_is_different(runs, capsys):
 
 
 def test_evaluation_says_which_weights(runs, capsys):
-    flags = ["--samples=1", "--count=4", "--limit=1"]
+    flags = ["--samples=1", "--count=10", "--seeds=1", "--limit=1", "--extractor=random"]
     for name, more, weights in [
         ("gan_digits", [], "average"),
         ("gan_digits", ["--raw"], "raw"),

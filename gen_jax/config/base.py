@@ -27,7 +27,7 @@ def base(method: str) -> ml_collections.ConfigDict:
         "resize": "crop",
         "resident_megabytes": 2048,
     }
-    config.model = {"latent_size": 64, "conditional": False, "dtype": "float32"}
+    config.model = {"dtype": "float32", **METHODS[method].MODEL}
     config.objective = METHODS[method].OBJECTIVE
     config.optimizer = {
         "name": "adam",
@@ -45,9 +45,11 @@ def base(method: str) -> ml_collections.ConfigDict:
         "log_every": 50,
         "sample_every": 500,
         "checkpoint_every": 500,
+        "evaluate_every": 0,
         "keep_checkpoints": 3,
         "steps_per_call": 1,
         **METHODS[method].TRAIN,
     }
+    config.evaluate = {"extractor": "", "count": 1000, "best": ""}
     config.mesh = {"devices": -1}
     return config

@@ -44,7 +44,14 @@ def _likelihoods():
 def _networks():
     from gen_jax import networks
 
-    return {**networks.GENERATORS, **networks.DISCRIMINATORS, **networks.ENCODERS, **networks.DECODERS}
+    tables = ("GENERATORS", "DISCRIMINATORS", "ENCODERS", "DECODERS", "CLASSIFIERS")
+    return {name for table in tables for name in getattr(networks, table)}
+
+
+def _extractors():
+    from gen_jax.features import EXTRACTORS
+
+    return ("", *(name for name in EXTRACTORS if name != "inception"))  # which needs a file
 
 
 def _optimizers():
@@ -82,6 +89,7 @@ FIELDS: dict[str, Field] = {
     "model.*.name": Field(str, "architecture of this network", choices=_networks),
     "model.*.width": Field(int, "channels; the architecture says of which stage", 1),
     "model.*.hidden": Field(int, "units of the dense layer between latents and feature maps", 1),
+    "model.*.features": Field(int, "units of the layer that serves as features", 1),
     "model.*.widths": Field(tuple, "units of each hidden layer", 1),
     "model.*.activation": Field(str, "activation of the hidden layers", choices=lambda: ("tanh", "relu", "silu")),
     "model.*.norm": Field(str, "normalisation", choices=lambda: ("none", "batch", "spectral")),
@@ -111,9 +119,13 @@ FIELDS: dict[str, Field] = {
     "train.log_every": Field(int, "updates between rows of metrics.jsonl", 1),
     "train.sample_every": Field(int, "updates between sample grids; 0: only at the end", 0),
     "train.checkpoint_every": Field(int, "updates between checkpoints; 0: only at the end", 0),
+    "train.evaluate_every": Field(int, "updates between scores of the samples; 0: none while training", 0),
     "train.keep_checkpoints": Field(int, "how many of the latest checkpoints stay", 1),
     "train.critic_steps": Field(int, "critic updates for each generator update", 1),
     "train.steps_per_call": Field(int, "updates in one compiled call (scanned on accelerators)", 1),
+    "evaluate.extractor": Field(str, "what sees the samples while training; empty: by the data", choices=_extractors),
+    "evaluate.count": Field(int, "samples that are scored while training", 2),
+    "evaluate.best": Field(str, "metric whose best weights are kept in best/; empty: the Frechet distance"),
     "mesh.devices": Field(int, "devices along the data axis; -1: all", -1),
     # The fields of a schedule, wherever one stands.
     "*.*.kind": Field(str, "shape of the schedule", choices=lambda: schedules.KINDS),

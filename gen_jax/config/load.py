@@ -228,8 +228,19 @@ def to_json(config: ml_collections.ConfigDict) -> dict:
 
 
 def from_json(values: dict) -> ml_collections.ConfigDict:
-    """The config that `to_json` wrote."""
+    """The config that `to_json` wrote; sections and fields that it lacks, being older, take their defaults."""
+    from gen_jax.config.base import base
+    from gen_jax.methods import METHODS
+
     config = ml_collections.ConfigDict(values, type_safe=False)
+    defaults = base(config.method) if config.get("method") in METHODS else {}
+    for section, fields in defaults.items():
+        if isinstance(fields, ml_collections.ConfigDict):
+            if section not in config:
+                config[section] = {}
+            for name, value in fields.items():
+                if name not in config[section]:
+                    config[section][name] = value
     for path, value in flatten(config).items():
         if isinstance(value, (list, tuple)):
             *sections, last = path.split(".")

@@ -8,6 +8,7 @@ timing.jsonl.
 """
 
 import fcntl
+import functools
 import json
 import os
 import platform
@@ -82,17 +83,8 @@ def write_text(path: Path, text: str) -> None:
 
 def environment() -> dict:
     """Versions, devices, and of a checkout the commit, its uncommitted changes and untracked files."""
-    here = Path(__file__).parent
-
-    def git(*arguments):
-        try:
-            result = subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, timeout=10)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return result.stdout.strip() if result.returncode == 0 else None
-
-    # Only where this very package is tracked: an installed one may lie inside somebody else's repository.
-    ours = git("ls-files", "--error-unmatch", str(here / "__init__.py")) is not None
+    here = Path(__file__).parent.parent
+    ours = _ours(here)
     return {
         "gen_jax": __version__,
         "python": platform.python_version(),
@@ -101,10 +93,32 @@ def environment() -> dict:
         "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
         "processes": jax.process_count(),
         "command": sys.argv,
-        "git_commit": git("rev-parse", "HEAD") if ours else None,
-        "git_diff": git("diff", "HEAD") if ours else None,
-        "git_status": git("status", "--porcelain") if ours else None,
+        "git_commit": _git(here, "rev-parse", "HEAD") if ours else None,
+        "git_diff": _git(here, "diff", "HEAD") if ours else None,
+        "git_status": _git(here, "status", "--porcelain") if ours else None,
     }
+
+
+@functools.cache
+def code_version() -> str:
+    """The version of gen_jax, in a checkout with its commit: "0.1.0", "0.1.0+1a2b3c4", "0.1.0+1a2b3c4-dirty"."""
+    here = Path(__file__).parent.parent
+    commit = _git(here, "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*") if _ours(here) else None
+    return f"{__version__}+{commit}" if commit else __version__
+
+
+def _git(here: Path, *arguments: str) -> str | None:
+    """What git says, None where it says nothing."""
+    try:
+        result = subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None
+
+
+def _ours(here: Path) -> bool:
+    """Whether this very package is tracked: an installed one may lie inside somebody else's repository."""
+    return _git(here, "ls-files", "--error-unmatch", str(here / "__init__.py")) is not None
 
 
 class Logbook:
@@ -162,6 +176,15 @@ def cut(path: Path, step: int) -> None:
             break
         kept.append(line)
     write_text(path, "".join(kept))
+
+
+def append_rows(path: Path, rows: list[dict]) -> None:
+    """Adds rows to a .jsonl file."""
+    try:
+        with open(path, "a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror})") from error
 
 
 def read_rows(path: Path) -> list[dict]:

@@ -1,0 +1,121 @@
+"""compare(runs): the scores of several runs in one table, in which different protocols cannot hide."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import ascii_lowercase
+
+from gen_jax.config import flatten
+from gen_jax.errors import InputError
+from gen_jax.runtime import logbook
+
+# What belongs to the model and not to the way it was measured.
+OF_THE_MODEL = ("objective",)
+# In a record without a protocol of its own: what is no part of one.
+FIGURES = ("metric", "value", "spread", "standard_error", "unit", "floor", "of_real_images", "step", "weights")
+
+
+def protocol(record: Mapping) -> dict:
+    """How a record was measured, flat: its `protocol` and weights."""
+    own = record.get("protocol")
+    fields = dict(own) if isinstance(own, Mapping) else {k: v for k, v in record.items() if k not in FIGURES}
+    return flatten({"weights": record.get("weights", "unknown"), **fields})
+
+
+def differences(first: Mapping, second: Mapping) -> dict[str, tuple]:
+    """Field -> its two values, where the protocols of two records differ.
+
+    Of `code` the version counts, not the commit: every commit would mark every score otherwise.
+    """
+    a, b = protocol(first), protocol(second)
+    plain = lambda name, value: str(value).partition("+")[0] if name == "code" else value
+    names = sorted(name for name in a.keys() | b.keys() if name.partition(".")[0] not in OF_THE_MODEL)
+    return {n: (a.get(n), b.get(n)) for n in names if plain(n, a.get(n)) != plain(n, b.get(n))}
+
+
+def scores_of(run: Path) -> dict[str, dict[str, dict]]:
+    """checkpoint ("final", "best", "step 500") -> metric -> its latest record, from a run's evaluations.jsonl.
+
+    Raises:
+      InputError: no run there, or one that was never evaluated.
+    """
+    path = run / "evaluations.jsonl"
+    if not (run / "config.json").is_file():
+        raise InputError(f"no run in {run} (no config.json)")
+    rows = logbook.read_rows(path) if path.is_file() else []
+    found = {}
+    for row in rows:
+        if row.get("checkpoint") in (None, "training"):
+            continue
+        which = f"step {row['step']}" if row["checkpoint"] == "step" else row["checkpoint"]
+        found.setdefault(which, {})[row["metric"]] = row
+    if not found:
+        raise InputError(f"{run} has no scores; run: gen-jax evaluate {run}")
+    return found
+
+
+def compare(runs: Sequence[Path]) -> list[dict]:
+    """One row a metric: {"metric", "floor", "columns": {column: {"value", "spread", "differs"}}}.
+
+    `differs` names the fields of the protocol in which a value differs from the first one of its row.
+    """
+    columns = {}
+    names = short_names(runs)
+    for run, name in zip(runs, names, strict=True):
+        for which, records in scores_of(run).items():
+            columns[f"{name} {which}"] = records
+    rows = []
+    for metric in dict.fromkeys(metric for records in columns.values() for metric in records):
+        cells, first, floor = {}, None, None
+        for column, records in columns.items():
+            if metric not in records:
+                continue
+            record = records[metric]
+            first = first or record
+            floor = record.get("floor") if floor is None else floor
+            spread = record.get("spread", record.get("standard_error"))
+            cells[column] = {
+                "value": record["value"],
+                "spread": spread,
+                "refused": record.get("refused"),
+                "differs": [f"{name} ({a} / {b})" for name, (a, b) in differences(first, record).items()],
+            }
+        rows.append({"metric": metric, "floor": floor, "columns": cells})
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    """The rows for a terminal; a letter marks a value of another protocol, explained below."""
+    columns = list(dict.fromkeys(column for row in rows for column in row["columns"]))
+    marks = {}
+    lines = [["", *columns, "real images"]]
+    for row in rows:
+        line = [row["metric"]]
+        for column in columns:
+            cell = row["columns"].get(column)
+            line.append("" if cell is None else _cell(cell, marks))
+        lines.append([*line, "" if row["floor"] is None else f"{row['floor']:.4g}"])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+    if marks:
+        text += "\n\nmeasured otherwise than the first value of the row, so not comparable with it as they stand:"
+        text += "".join(f"\n  [{letter}] {', '.join(fields)}" for fields, letter in marks.items())
+    return text
+
+
+def _cell(cell, marks):
+    if cell["value"] is None:
+        return "refused" if cell["refused"] else "none"
+    text = f"{cell['value']:.4g}" + (f" ± {cell['spread']:.2g}" if cell["spread"] is not None else "")
+    if cell["differs"]:
+        fields = tuple(cell["differs"])
+        letter = marks.setdefault(fields, ascii_lowercase[len(marks) % 26] * (1 + len(marks) // 26))
+        text += f" [{letter}]"
+    return text
+
+
+def short_names(runs: Sequence[Path]) -> list[str]:
+    """The directories' own names, the whole paths where two share one."""
+    names = [run.resolve().name for run in runs]
+    return names if len(set(names)) == len(names) else [str(run) for run in runs]

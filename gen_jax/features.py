@@ -1,0 +1,189 @@
+"""Feature extractors: images -> features, the space in which sets of images are compared.
+
+    classifier   the last hidden layer of a small classifier trained on the same data set (`configs/classifier.py`)
+    random       a fixed random projection of the pixels: needs no labels and no training
+    pixels       the pixels themselves
+    inception    the standard Inception network, from a weights file of yours: with it a Frechet distance is a FID
+
+An extractor is a value: a compiled function, and all that a reader of a score must know about it.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from gen_jax.config import to_json
+from gen_jax.config.load import load as load_config
+from gen_jax.data import cache
+from gen_jax.data.dataset import Dataset
+from gen_jax.errors import InputError
+from gen_jax.runtime import mesh as meshes
+from gen_jax.version import __version__
+
+EXTRACTORS = ("classifier", "random", "pixels", "inception")
+
+BATCH = 256
+PROJECTIONS = 256
+MOST_PIXELS = 4096
+
+
+class Extractor(NamedTuple):
+    """A way to see images."""
+
+    name: str  # what scores are called by: fd_<name>
+    # (arrays, images uint8 [B, H, W, C]) -> {"features": [B, d], perhaps "probabilities": [B, K]}.
+    apply: Callable[[Any, jax.Array], Mapping[str, jax.Array]]
+    arrays: Any  # weights, an argument of `apply`: captured, they would be baked into the program
+    about: Mapping[str, Any]  # what stands in the protocol of every score: weights' hash, resizer, accuracy
+
+
+class Features(NamedTuple):
+    """What an extractor sees in a set of N images."""
+
+    features: np.ndarray  # float32 [N, d]
+    probabilities: np.ndarray | None  # float32 [N, K], of a classifier
+
+
+def make(
+    name: str, dataset: Dataset, config, weights: str | Path | None = None, trained: Path | None = None
+) -> Extractor:
+    """The extractor called `name`, one of EXTRACTORS, for images of `dataset`.
+
+    Args:
+      dataset: the training images, which the classifier learns.
+      config: the data section of the run's config: where those images come from.
+      weights: the file of the Inception network.
+      trained: where the classifiers that were trained before are kept; default: in the cache directory.
+
+    Raises:
+      InputError: no such extractor, or one that these images do not go with.
+    """
+    if name not in EXTRACTORS:
+        raise InputError(f"--extractor={name}: there are: {', '.join(EXTRACTORS)}")
+    if (weights is not None) != (name == "inception"):
+        hint = "give --weights=FILE, pt_inception-2015-12-05-6726825d.pth" if weights is None else "leave --weights out"
+        raise InputError(f"--extractor={name}: {hint}")
+    if name == "inception":
+        return _inception(weights)
+    if name == "classifier":
+        return _classifier(dataset, config, trained or cache.directory().parent / "classifiers")
+    pixels = int(np.prod(dataset.spec.shape))
+    if name == "random":
+        return _random(pixels)
+    if pixels > MOST_PIXELS:
+        raise InputError(f"--extractor=pixels: {pixels} pixels an image are too many; use random or classifier")
+    return Extractor("pixels", jax.jit(lambda _, images: {"features": _flat(images)}), (), {})
+
+
+def default(dataset: Dataset) -> str:
+    """The extractor that needs no file: the classifier where there are labels to learn, else random."""
+    return "classifier" if dataset.spec.classes > 1 else "random"
+
+
+def extract(extractor: Extractor, images: Callable[[np.ndarray], np.ndarray], count: int, mesh: Mesh) -> Features:
+    """Features of `count` images, batch by batch, each split over the devices of `mesh`.
+
+    Args:
+      images: (indices) -> uint8 [B, H, W, C]; asked for in order, the last batch padded with the last image.
+    """
+    size = -(-min(BATCH, count) // mesh.size) * mesh.size
+    arrays = meshes.put(meshes.replicated(mesh), extractor.arrays)
+    collected = []
+    for start in range(0, count, size):
+        index = np.minimum(np.arange(start, start + size), count - 1)
+        seen = extractor.apply(arrays, meshes.put(meshes.batched(mesh), images(index)))
+        collected.append({name: np.asarray(value)[: count - start] for name, value in seen.items()})
+    whole = {name: np.concatenate([part[name] for part in collected]) for name in collected[0]}
+    return Features(whole["features"], whole.get("probabilities"))
+
+
+def of_dataset(extractor: Extractor, dataset: Dataset, index: np.ndarray, mesh: Mesh) -> Features:
+    """Features of the images `index` of a data set, as stored; kept on disk under the set's content hash.
+
+    Sets too large to be kept decoded are read anew each time: what identifies them is names and sizes,
+    and a file of the same size with other pixels must never be served from the cache.
+    """
+
+    def compute():
+        seen = extract(extractor, lambda rows: dataset.gather(index[rows])["image"], len(index), mesh)
+        return {name: value for name, value in seen._asdict().items() if value is not None}
+
+    if dataset.resident is None:
+        return Features(**{"probabilities": None, **compute()})
+    # The number of devices is part of it: sums in another order round otherwise.
+    identity = [dataset.fingerprint(), extractor.name, dict(extractor.about), hash_arrays(index), mesh.size]
+    stored = cache.cached(f"features-{extractor.name}-{dataset.name}-{dataset.split}", identity, compute)
+    return Features(stored["features"], stored.get("probabilities"))
+
+
+def hash_arrays(tree: Any) -> str:
+    """sha256 of the arrays of a pytree: names, shapes, types and bytes."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        leaf = np.asarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype}".encode())
+        digest.update(np.ascontiguousarray(leaf))
+    return digest.hexdigest()
+
+
+def _flat(images):
+    return images.reshape(images.shape[0], -1).astype(jnp.float32) / 255.0
+
+
+def _random(pixels: int) -> Extractor:
+    size = min(PROJECTIONS, pixels)
+    matrix = np.random.Generator(np.random.PCG64(0)).standard_normal((pixels, size)).astype(np.float32)
+    matrix /= np.sqrt(np.float32(size))  # distances keep their size (Johnson & Lindenstrauss 1984)
+    about = {"extractor_sha256": hash_arrays(matrix)}
+    apply = jax.jit(lambda matrix, images: {"features": _flat(images) @ matrix})
+    return Extractor("random", apply, matrix, about)
+
+
+def _inception(path) -> Extractor:
+    from gen_jax import inception
+
+    weights = inception.load(path)
+    about = {"extractor_sha256": weights.sha256, "resizer": inception.RESIZER}
+    see = inception.features(weights)  # a pytree: the weights are arguments of what is compiled
+    return Extractor(weights.name, jax.jit(lambda see, images: see(images)), see, about)
+
+
+def classifier_config(data_section: Mapping) -> Any:
+    """The config of the classifier of a data set: the shipped one, on those images as they are stored."""
+    config = load_config("classifier").unlock()
+    batch_size = config.data.batch_size
+    config.data.update({**data_section, "batch_size": batch_size, "binarize": "none", "flip": False, "seed": 0})
+    return config.lock()
+
+
+def _classifier(dataset: Dataset, section, folder: Path) -> Extractor:
+    from gen_jax.run import load
+    from gen_jax.train import train
+
+    if dataset.spec.classes < 2:
+        raise InputError(f"--extractor=classifier: {dataset.name} has no labels to learn; use random or pixels")
+    config = classifier_config(section)
+    # Named by what it learns and how, not by where the images lie.
+    identity = [
+        dataset.fingerprint(),
+        {k: v for k, v in to_json(config).items() if k != "data"},
+        config.data.batch_size,
+        __version__,
+    ]
+    digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:20]
+    workdir = folder / f"{dataset.name}-{digest}"
+    if not (workdir / "DONE").exists():
+        train(config, workdir, name="classifier")
+    run = load(workdir)
+    images = run.dataset("test")
+    apply = jax.jit(lambda variables, images: run.method.features(variables, images / 255.0))
+    extractor = Extractor("classifier", apply, run.variables, {"extractor_sha256": hash_arrays(run.variables)})
+    seen = extract(extractor, lambda rows: images.gather(rows)["image"], images.spec.size, run.mesh)
+    right = seen.probabilities.argmax(1) == images.gather(np.arange(images.spec.size))["condition"]["label"]
+    return extractor._replace(about={**extractor.about, "classifier_test_accuracy": float(right.mean())})

@@ -1,0 +1,175 @@
+"""Scores of generated images against real ones, each with the protocol that it was measured under.
+
+Knows no run and no method: `prepare` looks at the real images once, `generated` draws and compares. All
+metrics of sets share one pass of the extractor. `floor` is the same metric with the real test images in the
+place of the generated ones: nothing is expected to be better.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gen_jax import features, metrics
+from gen_jax.data.dataset import Dataset
+from gen_jax.data.images import evenly
+from gen_jax.errors import InputError
+from gen_jax.features import Extractor, Features
+from gen_jax.runtime import logbook
+
+MOST = 10_000  # generated images, where no number is asked for
+PAIRS = 256  # images of which all pairs are compared
+
+GROUPS = ("frechet", "kernel", "neighbours", "vendi", "copies", "classes", "diversity", "colour", "texture")
+QUICK = ("frechet", "neighbours", "classes", "diversity")  # what can be looked at while training
+
+# Of these less is better, of all others more.
+LOWER = ("fd", "fid", "kd", "kid", "lab_wasserstein", "share_closer", "copies", "glcm")
+
+
+class Ground(NamedTuple):
+    """What generated images are compared with: real images, seen by an extractor."""
+
+    extractor: Extractor
+    train: Dataset
+    test: Dataset
+    mesh: Any
+    reference: Features  # of the training images
+    held_out: Features  # of the test images
+    floor: Mapping[str, float | None]  # the scores of the test images themselves; None where refused
+
+
+def prepare(extractor: Extractor, train: Dataset, test: Dataset, mesh, groups: Sequence[str] = GROUPS) -> Ground:
+    """Computes, or reads from the cache, all that does not depend on the model."""
+    reference = features.of_dataset(extractor, train, np.arange(train.spec.size), mesh)
+    held_out = features.of_dataset(extractor, test, np.arange(test.spec.size), mesh)
+    ground = Ground(extractor, train, test, mesh, reference, held_out, {})
+    reals = test.gather(evenly(test.spec.size, MOST))["image"]
+    floor = _scores(ground, held_out, reals, 0, groups)
+    return ground._replace(floor={name: value for name, (value, _) in floor.items()})
+
+
+def generated(
+    ground: Ground,
+    draw: Callable[[range], np.ndarray],
+    *,
+    seed: int = 0,
+    seeds: int = 1,
+    count: int = 0,
+    groups: Sequence[str] = GROUPS,
+) -> list[dict]:
+    """Scores of generated images against real ones, with their protocol.
+
+    Args:
+      draw: (seeds) -> uint8 images [N, H, W, C].
+      seed: the first sampling seed, and that of random subsets.
+      seeds: how many sets are drawn; a value is the mean over them, `spread` their standard deviation.
+      count: images in each of these sets; 0: as many as there are training images, at most 10,000.
+      groups: which metrics, of GROUPS.
+    """
+    count = count or min(len(ground.reference.features), MOST)
+    rounds = []
+    firsts = [seed + i * count for i in range(seeds)]
+    for first in firsts:
+        images = draw(range(first, first + count))
+        seen = features.extract(ground.extractor, lambda rows, images=images: images[rows], count, ground.mesh)
+        rounds.append(_scores(ground, seen, images, seed, groups))
+    protocol = {
+        "n_generated": count,
+        "n_reference": len(ground.reference.features),
+        "n_floor": len(ground.held_out.features),
+        "reference": f"{ground.train.name} {ground.train.split}",
+        "reference_sha256": ground.train.fingerprint(),
+        "extractor": ground.extractor.name,
+        "features": ground.reference.features.shape[1],
+        **ground.extractor.about,
+        "sampling_seeds": [f"{first}-{first + count - 1}" for first in firsts],
+        "temperature": 1.0,
+    }
+    records = []
+    for name in rounds[0]:
+        values = [scores[name][0] for scores in rounds]
+        record = {"metric": name, "value": None, "protocol": {**protocol, **rounds[0][name][1]}}
+        refused = record["protocol"].pop("refused", None)
+        if refused:
+            record["refused"] = refused
+        else:
+            record["value"] = float(np.mean(values))
+            if seeds > 1:
+                record |= {"spread": float(np.std(values, ddof=1)), "values": values}
+        if ground.floor.get(name) is not None:
+            record["floor"] = ground.floor[name]
+        records.append(record)
+    return records
+
+
+def _scores(
+    ground: Ground, seen: Features, images: np.ndarray, seed: int, groups: Sequence[str] = GROUPS
+) -> dict[str, tuple[float | None, dict]]:
+    """name -> (value, what its protocol adds); None where the metric refuses, with the reason."""
+    real, fake = ground.reference.features, seen.features
+    name = ground.extractor.name
+    found = {}
+
+    def score(group, names, compute, **protocol):
+        """One computation, one or several numbers."""
+        if group not in groups:
+            return
+        try:
+            values = compute()
+        except InputError as error:
+            values, protocol = dict.fromkeys(names), {**protocol, "refused": str(error)}
+        found.update({name: (None if values[name] is None else float(values[name]), protocol) for name in names})
+
+    def frechet():
+        for x in (real, fake):
+            metrics.check_enough(*x.shape)
+        return {fd: metrics.frechet_distance(*metrics.moments(real), *metrics.moments(fake))}
+
+    fd, kd = ("fid", "kid") if name == "inception" else (f"fd_{name}", f"kd_{name}")
+    score("frechet", [fd], frechet)
+    subsets = {"subsets": 100, "subset_size": min(1000, len(real), len(fake))}
+    kernel = {**subsets, "kernel_seed": seed}
+    score("kernel", [kd], lambda: {kd: metrics.kernel_distance(real, fake, seed=seed, **subsets)[0]}, **kernel)
+    neighbours = ("precision", "recall", "density", "coverage")
+    near = {"k_precision_recall": 3, "k_density_coverage": 5}
+    score("neighbours", neighbours, lambda: metrics.neighbour_metrics(real, fake)._asdict(), **near)
+    score("vendi", ["vendi"], lambda: {"vendi": metrics.vendi_score(fake)})
+    copies = ("share_closer", "copies")
+    score("copies", copies, lambda: metrics.memorisation(fake, real, ground.held_out.features))
+    if seen.probabilities is not None:
+        splits = {"splits": 10 if len(fake) >= 5000 else 1}
+        score(
+            "classes",
+            ["inception_score"],
+            lambda: {"inception_score": metrics.inception_score(seen.probabilities, **splits)[0]},
+            **splits,
+        )
+        labels = ("classes_found", "mean_top_probability", "label_entropy")
+        score("classes", labels, lambda: metrics.label_coverage(seen.probabilities))
+    reals = ground.train.gather(evenly(ground.train.spec.size, len(images)))["image"]
+    pixels = (reals / 255.0, images / 255.0)
+    few = pixels[1][:PAIRS]
+    pairs = {"pairs_of": len(few)}
+    distance = "mean_pairwise_distance"
+    score("diversity", [distance], lambda: {distance: metrics.mean_pairwise_distance(few)}, **pairs)
+    score(
+        "colour",
+        ["lab_wasserstein"],
+        lambda: {"lab_wasserstein": np.mean([*metrics.lab_wasserstein(*pixels).values()])},
+    )
+    textures = ("lbp_similarity", "glcm_contrast", "glcm_homogeneity", "glcm_energy", "glcm_correlation")
+    score("texture", textures, lambda: metrics.texture_similarity(*pixels))
+    return found
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether less of this metric is better."""
+    return metric.split("_")[0] in LOWER or metric in LOWER
+
+
+def record(score: dict, step: int, weights: str, checkpoint: str) -> dict:
+    """A score as a record: with what was scored, and by which code."""
+    common = {"batch_norm": "running statistics", "code": logbook.code_version()}
+    where = {"step": step, "weights": weights, "checkpoint": checkpoint}
+    return {**score, **where, "protocol": {**score["protocol"], "weights": weights, **common}}

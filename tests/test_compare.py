@@ -1,0 +1,72 @@
+"""The table of several runs: what stands in it, and that different protocols cannot hide."""
+
+import json
+
+import pytest
+
+from gen_jax.cli import main
+from gen_jax.compare import compare, table
+
+
+def a_run(folder, name, records):
+    run = folder / name
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    (run / "evaluations.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    return run
+
+
+def record(metric="fd", value=1.0, checkpoint="final", step=10, **protocol):
+    known = {"extractor": "classifier", "n_generated": 1000, "objective": {"loss": "hinge"}}
+    return {"metric": metric, "value": value, "step": step, "checkpoint": checkpoint, "protocol": {**known, **protocol}}
+
+
+def test_equal_protocols_are_not_marked_and_the_latest_record_counts(tmp_path):
+    a = a_run(tmp_path, "a", [record(value=9.0), record(value=1.5) | {"spread": 0.25, "floor": 0.5}])
+    b = a_run(tmp_path, "b", [record(value=2.5, objective={"loss": "wasserstein"})])
+    (row,) = compare([a, b])
+    assert row["floor"] == 0.5 and [cell["value"] for cell in row["columns"].values()] == [1.5, 2.5]
+    text = table([row])
+    assert "1.5 ± 0.25" in text and "[a]" not in text and "a final" in text and "b final" in text
+
+
+def test_different_protocols_are_marked_with_what_differs(tmp_path):
+    a = a_run(tmp_path, "a", [record()])
+    b = a_run(tmp_path, "b", [record(n_generated=50)])
+    text = table(compare([a, b]))
+    assert "1 [a]" in text and "[a] n_generated (1000 / 50)" in text
+
+
+def test_best_stands_beside_final_and_training_is_left_out(tmp_path):
+    rows = [record(checkpoint="training", value=7.0), record(checkpoint="best", step=5, value=0.5), record()]
+    (row,) = compare([a_run(tmp_path, "a", rows)])
+    assert {column: cell["value"] for column, cell in row["columns"].items()} == {"a best": 0.5, "a final": 1.0}
+
+
+def test_refused_scores_are_no_numbers(tmp_path):
+    text = table(compare([a_run(tmp_path, "a", [record(value=None) | {"refused": "too few"}])]))
+    assert "refused" in text
+
+
+def test_verb(tmp_path, capsys):
+    runs = [str(a_run(tmp_path, name, [record()])) for name in ("a", "b")]
+    assert main(["compare", *runs]) == 0 and "fd" in capsys.readouterr().out
+    assert main(["compare", *runs, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["metric"] == "fd"
+    for path, message in [(tmp_path / "nowhere", "no run in"), (a_run(tmp_path, "c", []), "has no scores")]:
+        assert main(["compare", str(path)]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_two_runs_of_one_name_are_told_apart(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+    runs = [a_run(tmp_path / folder, "same", [record()]) for folder in ("x", "y")]
+    assert len(compare(runs)[0]["columns"]) == 2
+
+
+@pytest.mark.parametrize("count", [1, 27])
+def test_marks_never_run_out(count):
+    cells = {str(i): {"value": 1.0, "spread": None, "refused": None, "differs": [f"k{i}"]} for i in range(count)}
+    text = table([{"metric": "m", "floor": None, "columns": cells}])
+    assert all(f"k{i}" in text for i in range(count))
