@@ -183,6 +183,9 @@ def _verbs(helping):
     evaluate[1].add_argument("--limit", type=int, default=0, help="test images for the likelihood; 0: all")
     evaluate[1].add_argument("--extractor", default="", help="classifier, random, pixels or inception")
     evaluate[1].add_argument("--weights", help="file of the Inception network, for a published FID")
+    evaluate[1].add_argument(
+        "--classification_accuracy", action="store_true", help="train a classifier on samples, test it on real images"
+    )
     yield evaluate
     compare = verb("compare", verbs.compare, "Show the scores of several runs in one table; mark other protocols.")
     compare[1].add_argument("runs", nargs="+", help="run directories")

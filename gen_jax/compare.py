@@ -32,6 +32,15 @@ def differences(first: Mapping, second: Mapping) -> dict[str, tuple]:
     return {n: (a.get(n), b.get(n)) for n in names if plain(n, a.get(n)) != plain(n, b.get(n))}
 
 
+def along_training(records: Sequence[dict]) -> list[dict]:
+    """The records that tell how a run went: of a metric that was judged while training, those judgements.
+
+    They share one protocol; what was measured afterwards, with more samples say, is no point of that curve.
+    """
+    judged = {record["metric"] for record in records if record.get("checkpoint") == "training"}
+    return [r for r in records if r["metric"] not in judged or r.get("checkpoint") == "training"]
+
+
 def scores_of(run: Path) -> dict[str, dict[str, dict]]:
     """checkpoint ("final", "best", "step 500") -> metric -> its latest record, from a run's evaluations.jsonl.
 

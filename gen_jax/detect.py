@@ -8,7 +8,7 @@ Two detectors are trained on real training images and on samples of one run:
 
 Their AUC is measured on images that they never saw: real test images against samples of other seeds, and against
 another generator, which is what a detector meets in the world. 0.5 is chance; near 1 on its own generator and
-near 0.5 on another one is the usual finding, and the reason not to trust detectors.
+may be worth much less on another one: believe the second number.
 """
 
 import hashlib

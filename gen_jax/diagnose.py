@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gen_jax.compare import along_training
+
 # Rows of single batches are noisy: the end of a run is its last tenth, and at least three rows.
 _END = 0.1
 # A trend needs rows enough for noise not to pass for one.
@@ -240,6 +242,7 @@ def _improving(series, records):
     below 0, and promise 1 % more in another third.
     """
     judged, better = [], []
+    records = along_training(records)
     for name in sorted({r["metric"] for r in records}):
         sign = _direction(name)
         by_step = {r["step"]: r for r in records if r["metric"] == name and _is_number(r.get("value"))}

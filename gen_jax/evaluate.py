@@ -10,15 +10,18 @@ A value is None where the metric refuses what it was given; `refused` then says 
 metric with real test images in the place of the generated ones: nothing is expected to be better.
 """
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import numpy as np
 
-from gen_jax import features, metrics, randomness, scores
+from gen_jax import data, features, metrics, randomness, scores
 from gen_jax.config import to_json
 from gen_jax.data.dataset import Dataset
 from gen_jax.errors import InputError
+from gen_jax.export import export_dataset
 from gen_jax.losses.bounds import bits_per_dimension
 from gen_jax.run import Run
 from gen_jax.runtime import logbook
@@ -38,6 +41,7 @@ def evaluate(
     limit: int = 0,
     extractor: str = "",
     weights: str | None = None,
+    classification_accuracy: bool = False,
 ) -> list[dict]:
     """Records of every score that the run's Method allows, appended to the run's evaluations.jsonl.
 
@@ -50,6 +54,8 @@ def evaluate(
         set is sorted by class, as a folder is, the first ones are of one class.
       extractor: one of features.EXTRACTORS; "" for the classifier where there are labels, else random.
       weights: the file of the Inception network.
+      classification_accuracy: also the accuracy on real images of a classifier that is trained on `count` samples of
+        this run, a conditional one (Ravuri & Vinyals 2019).
 
     Raises:
       InputError: a count that cannot be, or data that is not at hand.
@@ -88,6 +94,8 @@ def evaluate(
         ground = scores.prepare(features.make(chosen, train, run.config.data, weights), train, test, run.mesh)
         draw = lambda seeds: run.sampler.sample(run.variables, seeds)  # noqa: E731
         found += scores.generated(ground, draw, seed=seed, seeds=seeds, count=count)
+    if classification_accuracy:
+        found += _classification_accuracy(run, train, test, seed, count or train.spec.size)
     records = [scores.record(score, run.step, run.weights, run.checkpoint) for score in found]
     logbook.append_rows(run.path / "evaluations.jsonl", records)
     return records
@@ -167,6 +175,38 @@ def _reconstruction(run, test, seed, used):
         for name, (metric, _) in paired.items():
             found[name].append(np.asarray(metric(*pair)))
     return [{"metric": n, **_mean(np.concatenate(v)), "unit": paired[n][1]} for n, v in found.items()]
+
+
+def _classification_accuracy(run, train, test, seed, count):
+    """A classifier learns from samples and their labels, and is asked about real images."""
+    if not run.config.model.get("conditional"):
+        raise InputError("--classification_accuracy: samples of this run have no labels; it needs a conditional model")
+    with tempfile.TemporaryDirectory() as folder:
+        out = export_dataset(run, Path(folder) / "set", count=count, seed=seed, record={})
+        section = {**run.config.data, "name": "folder", "path": str(out / "images")}
+        section["image_size"] = min(run.spec.shape[:2])
+        samples = data.make(**{**section, "binarize": "none", "flip": False})
+        if samples.spec.classes != run.spec.classes:
+            drawn = f"{count} samples show {samples.spec.classes} of {run.spec.classes} classes"
+            raise InputError(f"--classification_accuracy: {drawn}; draw more with --count")
+        learned = features.make("classifier", samples, section)
+    known = features.make("classifier", train, run.config.data)
+
+    def accuracy(extractor):
+        seen = features.of_dataset(extractor, test, np.arange(test.spec.size), run.mesh)
+        labels = test.gather(np.arange(test.spec.size))["condition"]["label"]
+        return (seen.probabilities.argmax(1) == labels).astype(np.float64)
+
+    protocol = {
+        "n_trained_on": samples.spec.size,
+        "sampling_seeds": f"{seed}-{seed + count - 1}",
+        "data": f"{test.name} {test.split}",
+        "data_sha256": test.fingerprint(),
+        "n_floor_trained_on": train.spec.size,
+    }
+    floor = float(accuracy(known).mean())  # of the same classifier, trained on real images
+    score = {"metric": "classification_accuracy", **_mean(accuracy(learned)), "floor": floor}
+    return [{**score, "protocol": protocol}]
 
 
 def _accuracy(run, test, used):

@@ -1,6 +1,6 @@
 """Generated images as a data set for other models: an image folder and a TFDS set, with labels and provenance.
 
-    OUT/images/[CLASS/]seed_000000.png    each with its text record
+    OUT/images/[000-CLASS/]seed_000000.png    each with its text record; classes in the order of their numbers
     OUT/tfds/NAME/1.0.0/                  the same in ArrayRecord form; TFDS_DATA_DIR=OUT/tfds
     OUT/provenance.json
 
@@ -10,6 +10,7 @@ Both are data sets of this project too: data.name=folder with data.path=OUT/imag
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,13 +81,19 @@ def _write(run, folder, count, seed, name, record, keys):
             labels = np.asarray(randomness.labels(randomness.image_keys(seeds), classes)["label"]) if classes else None
             for i, image in enumerate(images):
                 label = None if labels is None else int(labels[i])
-                place = folder / "images" / ("" if label is None else names[label]) / f"seed_{seeds[i]:06d}.png"
+                place = folder / "images" / ("" if label is None else _directory(label, names[label]))
+                place /= f"seed_{seeds[i]:06d}.png"
                 write_png(place, image, {**record, "Seed": int(seeds[i])}, keys)
                 yield {"image": image, "label": label, "seed": int(seeds[i])}
 
     write_tfds(
         folder / "tfds", name, blocks(), run.spec.shape, names, description=json.dumps(provenance, sort_keys=True)
     )
+
+
+def _directory(label: int, name: str) -> str:
+    """A directory's name that sorts by the number of the class, whatever the class is called."""
+    return f"{label:03d}-{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')}".rstrip("-")
 
 
 def write_tfds(

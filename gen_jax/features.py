@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from gen_jax import data
 from gen_jax.config import to_json
 from gen_jax.config.load import load as load_config
 from gen_jax.data import cache
@@ -181,7 +182,7 @@ def _classifier(dataset: Dataset, section, folder: Path) -> Extractor:
     if not (workdir / "DONE").exists():
         train(config, workdir, name="classifier")
     run = load(workdir)
-    images = run.dataset("test")
+    images = data.make(**config.data, split="test")  # the same images may lie elsewhere than when it was trained
     apply = jax.jit(lambda variables, images: run.method.features(variables, images / 255.0))
     extractor = Extractor("classifier", apply, run.variables, {"extractor_sha256": hash_arrays(run.variables)})
     seen = extract(extractor, lambda rows: images.gather(rows)["image"], images.spec.size, run.mesh)

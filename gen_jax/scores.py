@@ -17,7 +17,7 @@ from gen_jax.errors import InputError
 from gen_jax.features import Extractor, Features
 from gen_jax.runtime import logbook
 
-MOST = 10_000  # generated images, where no number is asked for
+MOST = 10_000  # generated images where no number is asked for, and images that colour and texture look at
 PAIRS = 256  # images of which all pairs are compared
 
 GROUPS = ("frechet", "kernel", "neighbours", "vendi", "copies", "classes", "diversity", "colour", "texture")
@@ -147,19 +147,17 @@ def _scores(
         )
         labels = ("classes_found", "mean_top_probability", "label_entropy")
         score("classes", labels, lambda: metrics.label_coverage(seen.probabilities))
-    reals = ground.train.gather(evenly(ground.train.spec.size, len(images)))["image"]
-    pixels = (reals / 255.0, images / 255.0)
-    few = pixels[1][:PAIRS]
+    shown = images[evenly(len(images), MOST)] / np.float32(255)
+    reals = ground.train.gather(evenly(ground.train.spec.size, len(shown)))["image"]
+    pixels = (reals / np.float32(255), shown)
+    few = images[:PAIRS] / 255.0
     pairs = {"pairs_of": len(few)}
     distance = "mean_pairwise_distance"
     score("diversity", [distance], lambda: {distance: metrics.mean_pairwise_distance(few)}, **pairs)
-    score(
-        "colour",
-        ["lab_wasserstein"],
-        lambda: {"lab_wasserstein": np.mean([*metrics.lab_wasserstein(*pixels).values()])},
-    )
+    lab, looked_at = "lab_wasserstein", {"looked_at": len(shown)}
+    score("colour", [lab], lambda: {lab: np.mean([*metrics.lab_wasserstein(*pixels).values()])}, **looked_at)
     textures = ("lbp_similarity", "glcm_contrast", "glcm_homogeneity", "glcm_energy", "glcm_correlation")
-    score("texture", textures, lambda: metrics.texture_similarity(*pixels))
+    score("texture", textures, lambda: metrics.texture_similarity(*pixels), **looked_at)
     return found
 
 

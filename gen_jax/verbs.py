@@ -201,6 +201,7 @@ def evaluate(arguments):
         limit=arguments.limit,
         extractor=arguments.extractor,
         weights=arguments.weights,
+        classification_accuracy=arguments.classification_accuracy,
     )
     print(json.dumps(records, indent=1))
     return 0

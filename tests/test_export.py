@@ -34,7 +34,7 @@ def test_both_forms_hold_the_images_of_the_seeds_and_their_classes(runs, tmp_pat
     for file in files:
         seed = int(file.stem.removeprefix("seed_"))
         np.testing.assert_array_equal(np.asarray(Image.open(file)), images[seed - 5][..., 0])
-        assert file.parent.name == str(labels[seed - 5])
+        assert file.parent.name == f"{labels[seed - 5]:03d}-{labels[seed - 5]}"
         text = Image.open(file).text
         assert text["Comment"] == "AI-generated" and text["Seed"] == str(seed) and len(text["Config-SHA256"]) == 64
 

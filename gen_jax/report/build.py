@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from gen_jax import randomness
-from gen_jax.compare import differences, protocol
+from gen_jax.compare import along_training, differences, protocol
 from gen_jax.config import base, flatten, to_json
 from gen_jax.config.load import complete
 from gen_jax.data.dataset import Dataset
@@ -87,14 +87,14 @@ def report(runs: Sequence[Run], out: Path | None = None) -> Path:
             "Rules of thumb over the recorded numbers; their thresholds are in the code.",
             None,
         ),
+        ("steps", "Samples by step", "The same seeds at every step.", _steps),
+        ("reals", "Real and generated", "", _reals),
         (
             "scores",
             "Scores",
             "The latest of each, with the protocol that it was measured under.",
             partial(_scores, subjects),
         ),
-        ("steps", "Samples by step", "The same seeds at every step.", _steps),
-        ("reals", "Real and generated", "", _reals),
         ("reconstructions", "Reconstructions", "Test images, each followed by what came back.", _reconstructions),
         ("interpolation", "Interpolation", "From seed to seed on the sphere of latents, and round.", _interpolation),
         (
@@ -330,11 +330,12 @@ def _marks(subjects, subject, record):
     told = {}
     for other in subjects:
         rivals = subject.records if other is subject else latest(other.records)
-        rivals = [r for r in rivals if r["metric"] == record["metric"]]
+        # Judgements of training are quick ones; their curve is told of elsewhere.
+        rivals = [r for r in rivals if r["metric"] == record["metric"] and r.get("checkpoint") != "training"]
         # Of the same weights; those of another run, where it has no such, of others too.
         same = [r for r in rivals if r.get("weights") == record.get("weights")]
         for rival in same if same or other is subject else rivals:
-            fields = differences(record, rival)
+            fields = list(differences(record, rival))
             if fields:
                 told[_name(other) if other is not subject else "an earlier one here"] = fields
     return "".join(
@@ -528,7 +529,7 @@ def _evaluations(subjects, subject):
 def _by_step(subject):
     """Curves of the metrics that were measured at two steps or more, by name and, where there are both, weights."""
     groups = {}
-    for record in subject.records:
+    for record in along_training(subject.records):
         if "step" in record:
             group = groups.setdefault((record["metric"], record.get("weights", "")), {})
             group[record["step"]] = record  # the last word on a step
