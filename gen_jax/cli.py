@@ -113,6 +113,8 @@ def _unexpected(word, parser):
 
 def _step(text):
     """A step's number, or "best"."""
+    if text != "best" and not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a step's number, or best")
     return text if text == "best" else int(text)
 
 

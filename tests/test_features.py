@@ -106,3 +106,30 @@ def test_classifier_of_digits_knows_digits():
     seen = features.of_dataset(extractor, dataset, np.arange(dataset.spec.size), mesh.make(1))
     assert seen.features.shape == (dataset.spec.size, 128) and np.isfinite(seen.features).all()
     np.testing.assert_allclose(seen.probabilities.sum(1), 1.0, rtol=1e-4)
+
+
+def test_inception_from_a_file_of_the_user(tmp_path, monkeypatch):
+    """The whole way with random weights: named after their hash, and never FID unless they are the standard ones."""
+    from gen_jax import inception, scores
+    from gen_jax.method import Variables
+
+    seen = {"features": np.zeros((1, 2048), np.float32), "probabilities": np.full((1, 1008), 1 / 1008, np.float32)}
+    weights = inception.InceptionWeights(Variables({}, {}), "ab" * 32, False, "inception-abababab")
+    monkeypatch.setattr(inception, "load", lambda path: weights)
+    monkeypatch.setattr(
+        inception,
+        "features",
+        lambda weights: jax.tree_util.Partial(
+            lambda images: {k: np.repeat(v, images.shape[0], 0) + images.mean() for k, v in seen.items()}
+        ),
+    )
+    dataset = archive(tmp_path / "a.npz")
+    images = dataset.gather(np.arange(20))["image"]
+    for name, score in [("inception-abababab", "fd_inception-abababab"), ("inception", "fid")]:
+        monkeypatch.setattr(inception, "load", lambda path, name=name: weights._replace(name=name))
+        extractor = features.make("inception", dataset, None, weights="file.pth")
+        assert extractor.about == {"extractor_sha256": "ab" * 32, "resizer": inception.RESIZER}
+        ground = scores.prepare(extractor, dataset, dataset, mesh.make(1), ("frechet",))
+        (record,) = scores.generated(ground, lambda seeds: images[: len(seeds)], count=20, groups=("frechet",))
+        assert record["metric"] == score and "2048" in record["refused"]
+        assert record["protocol"]["resizer"] == inception.RESIZER
