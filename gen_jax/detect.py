@@ -26,6 +26,7 @@ from gen_jax.data.images import evenly
 from gen_jax.errors import InputError
 from gen_jax.features import Extractor, extract
 from gen_jax.run import Run, load
+from gen_jax.train import train as fit
 
 MOST = 5000  # images of each kind
 
@@ -116,8 +117,6 @@ def _spectrum(reals, fakes) -> Detector:
 
 
 def _cnn(reals, fakes) -> Detector:
-    from gen_jax.train import train
-
     images = np.concatenate([reals, fakes])
     labels = np.repeat([0, 1], [len(reals), len(fakes)])
     order = np.random.Generator(np.random.PCG64(0)).permutation(len(images))  # every tenth is held out of training
@@ -127,7 +126,7 @@ def _cnn(reals, fakes) -> Detector:
     if not (folder / "run" / "DONE").exists():
         np.savez(folder / "images.npz", images=images[order], labels=labels[order])
         config = load_config("classifier", [("data.name", "npz"), ("data.path", str(folder / "images.npz"))])
-        train(config, folder / "run", name="classifier")
+        fit(config, folder / "run", name="classifier")
     run = load(folder / "run")
     apply = jax.jit(lambda variables, images: run.method.features(variables, images / 255.0))
     extractor = Extractor("detector", apply, run.variables, {})

@@ -27,6 +27,7 @@ from gen_jax.run import Run
 from gen_jax.runtime import logbook
 from gen_jax.runtime import mesh as meshes
 from gen_jax.train import check_same_data
+from gen_jax.train import train as fit
 
 BATCH = 200
 
@@ -91,7 +92,7 @@ def evaluate(
         found += [_with(score, on_test) for score in _accuracy(run, test, used)]
     if run.method.sample:
         chosen = extractor or (features.default(train) if weights is None else "inception")
-        ground = scores.prepare(features.make(chosen, train, run.config.data, weights), train, test, run.mesh)
+        ground = scores.prepare(features.make(chosen, train, run.config.data, fit, weights), train, test, run.mesh)
         draw = lambda seeds: run.sampler.sample(run.variables, seeds)  # noqa: E731
         found += scores.generated(ground, draw, seed=seed, seeds=seeds, count=count)
     if classification_accuracy:
@@ -189,8 +190,8 @@ def _classification_accuracy(run, train, test, seed, count):
         if samples.spec.classes != run.spec.classes:
             drawn = f"{count} samples show {samples.spec.classes} of {run.spec.classes} classes"
             raise InputError(f"--classification_accuracy: {drawn}; draw more with --count")
-        learned = features.make("classifier", samples, section)
-    known = features.make("classifier", train, run.config.data)
+        learned = features.make("classifier", samples, section, fit)
+    known = features.make("classifier", train, run.config.data, fit)
 
     def accuracy(extractor):
         seen = features.of_dataset(extractor, test, np.arange(test.spec.size), run.mesh)

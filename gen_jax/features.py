@@ -24,7 +24,9 @@ from gen_jax.config.load import load as load_config
 from gen_jax.data import cache
 from gen_jax.data.dataset import Dataset
 from gen_jax.errors import InputError
+from gen_jax.run import load
 from gen_jax.runtime import mesh as meshes
+from gen_jax.runtime.compilation import cache_directory
 from gen_jax.version import __version__
 
 EXTRACTORS = ("classifier", "random", "pixels", "inception")
@@ -51,16 +53,15 @@ class Features(NamedTuple):
     probabilities: np.ndarray | None  # float32 [N, K], of a classifier
 
 
-def make(
-    name: str, dataset: Dataset, config, weights: str | Path | None = None, trained: Path | None = None
-) -> Extractor:
+def make(name: str, dataset: Dataset, section, train: Callable, weights: str | Path | None = None) -> Extractor:
     """The extractor called `name`, one of EXTRACTORS, for images of `dataset`.
 
     Args:
       dataset: the training images, which the classifier learns.
-      config: the data section of the run's config: where those images come from.
+      section: the data section of the run's config: where those images come from.
+      train: `gen_jax.train.train`, which the classifier learns by, once per data set; it is kept in the cache
+        directory. Handed in, for the loop itself asks for extractors.
       weights: the file of the Inception network.
-      trained: where the classifiers that were trained before are kept; default: in the cache directory.
 
     Raises:
       InputError: no such extractor, or one that these images do not go with.
@@ -73,7 +74,7 @@ def make(
     if name == "inception":
         return _inception(weights)
     if name == "classifier":
-        return _classifier(dataset, config, trained or cache.directory().parent / "classifiers")
+        return _classifier(dataset, section, train)
     pixels = int(np.prod(dataset.spec.shape))
     if name == "random":
         return _random(pixels)
@@ -163,10 +164,7 @@ def classifier_config(data_section: Mapping) -> Any:
     return config.lock()
 
 
-def _classifier(dataset: Dataset, section, folder: Path) -> Extractor:
-    from gen_jax.run import load
-    from gen_jax.train import train
-
+def _classifier(dataset: Dataset, section, train: Callable) -> Extractor:
     if dataset.spec.classes < 2:
         raise InputError(f"--extractor=classifier: {dataset.name} has no labels to learn; use random or pixels")
     config = classifier_config(section)
@@ -178,7 +176,7 @@ def _classifier(dataset: Dataset, section, folder: Path) -> Extractor:
         __version__,
     ]
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:20]
-    workdir = folder / f"{dataset.name}-{digest}"
+    workdir = cache_directory() / "classifiers" / f"{dataset.name}-{digest}"
     if not (workdir / "DONE").exists():
         train(config, workdir, name="classifier")
     run = load(workdir)

@@ -17,15 +17,18 @@ from gen_jax.runtime import checkpoint, logbook
 from gen_jax.sample import Sampler
 
 
-def grounds(config, program: Program) -> scores.Ground:
+def grounds(config, program: Program, train: Callable) -> scores.Ground:
     """What samples will be compared with; trains the classifier of the data set where that is the extractor.
+
+    Args:
+      train: the loop itself, which a classifier learns by.
 
     Raises:
       InputError: the extractor does not go with the data, or `evaluate.best` is no metric of it.
     """
-    train = program.dataset
-    extractor = features.make(config.evaluate.extractor or features.default(train), train, config.data)
-    ground = scores.prepare(extractor, train, data.make(**config.data, split="test"), program.mesh, scores.QUICK)
+    images = program.dataset
+    extractor = features.make(config.evaluate.extractor or features.default(images), images, config.data, train)
+    ground = scores.prepare(extractor, images, data.make(**config.data, split="test"), program.mesh, scores.QUICK)
     if config.evaluate.best and config.evaluate.best not in ground.floor:
         raise InputError(f"evaluate.best={config.evaluate.best}: there are: {', '.join(ground.floor)}")
     return ground

@@ -96,7 +96,7 @@ def train(config, workdir: Path, *, say=None, name: str = "", overrides: Mapping
     check_same_run(config, workdir)
     program = build(config)
     check_same_data(program.dataset, workdir)
-    ground = grounds(config, program) if config.train.evaluate_every and program.method.sample else None
+    ground = grounds(config, program, train) if config.train.evaluate_every and program.method.sample else None
     main = jax.process_index() == 0
     with ExitStack() as stack:
         _together(lambda: _claim(stack, config, workdir, name, overrides, program.dataset) if main else None)

@@ -6,8 +6,10 @@ import pytest
 
 from gen_jax import data, features
 from gen_jax.config import load
+from gen_jax.config.fields import find
 from gen_jax.errors import InputError
 from gen_jax.runtime import mesh
+from gen_jax.train import train
 
 
 @pytest.fixture(autouse=True)
@@ -26,11 +28,11 @@ def test_pixels_and_random_projection(tmp_path):
     dataset = archive(tmp_path / "a.npz")
     images = dataset.gather(np.arange(10))["image"]
     flat = images.reshape(10, -1) / 255.0
-    pixels = features.make("pixels", dataset, None)
+    pixels = features.make("pixels", dataset, None, train)
     np.testing.assert_allclose(
         features.extract(pixels, lambda i: images[i], 10, mesh.make(1)).features, flat, rtol=1e-6
     )
-    random = features.make("random", dataset, None)
+    random = features.make("random", dataset, None, train)
     seen = features.extract(random, lambda i: images[i], 10, mesh.make(1))
     assert seen.features.shape == (10, 192) and seen.probabilities is None
     np.testing.assert_allclose(seen.features, flat @ random.arrays, rtol=1e-4, atol=1e-4)
@@ -55,14 +57,14 @@ def test_eight_devices_see_what_one_sees(name, tmp_path):
 
         extractor = features.Extractor(name, apply, Variables(params, {}), {})
     else:
-        extractor = features.make(name, dataset, None)
+        extractor = features.make(name, dataset, None, train)
     one, eight = (features.extract(extractor, lambda i: images[i], 50, mesh.make(n)).features for n in (1, 8))
     assert one.shape == eight.shape and np.abs(one - eight).max() <= 1e-5 * np.abs(one).max()
 
 
 def test_changed_images_are_never_served_from_the_cache(tmp_path):
     first = archive(tmp_path / "a.npz", seed=0)
-    extractor = features.make("random", first, None)
+    extractor = features.make("random", first, None, train)
     calls = []
     counted = extractor._replace(apply=lambda *a: calls.append(1) or extractor.apply(*a))
     index = np.arange(first.spec.size)
@@ -92,16 +94,16 @@ def test_what_does_not_go_with_the_data_is_refused(tmp_path):
         ("random", "file.pth", "leave --weights out"),
     ]:
         with pytest.raises(InputError, match=message):
-            features.make(name, bare, load("gan_digits").data, weights)
+            features.make(name, bare, load("gan_digits").data, train, weights)
     assert features.default(bare) == "random"
 
 
 def test_classifier_of_digits_knows_digits():
     config = load("gan_digits")
     dataset = data.make(**config.data)
-    extractor = features.make("classifier", dataset, config.data)
+    extractor = features.make("classifier", dataset, config.data, train)
     assert extractor.about["classifier_test_accuracy"] > 0.97
-    again = features.make("classifier", dataset, config.data)
+    again = features.make("classifier", dataset, config.data, train)
     assert again.about == extractor.about, "trained once, then loaded"
     seen = features.of_dataset(extractor, dataset, np.arange(dataset.spec.size), mesh.make(1))
     assert seen.features.shape == (dataset.spec.size, 128) and np.isfinite(seen.features).all()
@@ -127,9 +129,14 @@ def test_inception_from_a_file_of_the_user(tmp_path, monkeypatch):
     images = dataset.gather(np.arange(20))["image"]
     for name, score in [("inception-abababab", "fd_inception-abababab"), ("inception", "fid")]:
         monkeypatch.setattr(inception, "load", lambda path, name=name: weights._replace(name=name))
-        extractor = features.make("inception", dataset, None, weights="file.pth")
+        extractor = features.make("inception", dataset, None, train, weights="file.pth")
         assert extractor.about == {"extractor_sha256": "ab" * 32, "resizer": inception.RESIZER}
         ground = scores.prepare(extractor, dataset, dataset, mesh.make(1), ("frechet",))
         (record,) = scores.generated(ground, lambda seeds: images[: len(seeds)], count=20, groups=("frechet",))
         assert record["metric"] == score and "2048" in record["refused"]
         assert record["protocol"]["resizer"] == inception.RESIZER
+
+
+def test_configs_offer_every_extractor_that_needs_no_file():
+    choices = find("evaluate.extractor").choices()
+    assert set(choices) == {"", *features.EXTRACTORS} - {"inception"}

@@ -20,7 +20,7 @@ def ground(tmp_path_factory):
 
     os.environ["GEN_JAX_CACHE"], before = str(tmp_path_factory.mktemp("cache")), os.environ["GEN_JAX_CACHE"]
     digits = [data.make(name="digits", batch_size=8, image_size=8, split=split) for split in ("train", "test")]
-    yield scores.prepare(features.make("pixels", digits[0], None), *digits, mesh.make(1), CHEAP)
+    yield scores.prepare(features.make("pixels", digits[0], None, None), *digits, mesh.make(1), CHEAP)
     os.environ["GEN_JAX_CACHE"] = before
 
 

@@ -48,12 +48,6 @@ def _networks():
     return {name for table in tables for name in getattr(networks, table)}
 
 
-def _extractors():
-    from gen_jax.features import EXTRACTORS
-
-    return ("", *(name for name in EXTRACTORS if name != "inception"))  # which needs a file
-
-
 def _optimizers():
     from gen_jax.optimizers import OPTIMIZERS
 
@@ -123,7 +117,11 @@ FIELDS: dict[str, Field] = {
     "train.keep_checkpoints": Field(int, "how many of the latest checkpoints stay", 1),
     "train.critic_steps": Field(int, "critic updates for each generator update", 1),
     "train.steps_per_call": Field(int, "updates in one compiled call (scanned on accelerators)", 1),
-    "evaluate.extractor": Field(str, "what sees the samples while training; empty: by the data", choices=_extractors),
+    "evaluate.extractor": Field(
+        str,
+        "what sees the samples while training; empty: by the data",
+        choices=lambda: ("", "classifier", "random", "pixels"),
+    ),
     "evaluate.count": Field(int, "samples that are scored while training", 2),
     "evaluate.best": Field(str, "metric whose best weights are kept in best/; empty: the Frechet distance"),
     "mesh.devices": Field(int, "devices along the data axis; -1: all", -1),
