@@ -118,8 +118,9 @@ def of_dataset(extractor: Extractor, dataset: Dataset, index: np.ndarray, mesh: 
 
     if dataset.resident is None:
         return Features(**{"probabilities": None, **compute()})
-    # The number of devices is part of it: sums in another order round otherwise.
-    identity = [dataset.fingerprint(), extractor.name, dict(extractor.about), hash_arrays(index), mesh.size]
+    # Where and by what it is computed is part of it: sums in another order round otherwise.
+    where = [jax.__version__, jax.default_backend(), mesh.size]
+    identity = [dataset.fingerprint(), extractor.name, dict(extractor.about), hash_arrays(index), *where]
     stored = cache.cached(f"features-{extractor.name}-{dataset.name}-{dataset.split}", identity, compute)
     return Features(stored["features"], stored.get("probabilities"))
 

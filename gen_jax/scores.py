@@ -89,10 +89,11 @@ def generated(
     records = []
     for name in rounds[0]:
         values = [scores[name][0] for scores in rounds]
-        record = {"metric": name, "value": None, "protocol": {**protocol, **rounds[0][name][1]}}
-        refused = record["protocol"].pop("refused", None)
-        if refused:
-            record["refused"] = refused
+        reasons = [scores[name][1]["refused"] for scores in rounds if "refused" in scores[name][1]]
+        own = {key: value for key, value in rounds[0][name][1].items() if key != "refused"}
+        record = {"metric": name, "value": None, "protocol": {**protocol, **own}}
+        if reasons:  # of one set: then there is no mean over the sets
+            record["refused"] = reasons[0]
         else:
             record["value"] = float(np.mean(values))
             if seeds > 1:

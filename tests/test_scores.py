@@ -93,3 +93,12 @@ def test_only_the_groups_that_were_asked_for(ground):
 def test_which_way_is_better():
     assert all(map(scores.lower_is_better, ("fd_classifier", "fid", "kd_random", "kid", "share_closer", "glcm_energy")))
     assert not any(map(scores.lower_is_better, ("precision", "recall", "coverage", "inception_score", "vendi")))
+
+
+def test_refused_for_one_set_is_refused_for_all(ground):
+    """The second set is constant: no mean is taken over what is left."""
+    reals = ground.test.gather(np.arange(200))["image"]
+    draw = lambda seeds: reals[: len(seeds)] * np.uint8(seeds[0] == 0)  # noqa: E731
+    found = by_name(generated(ground, draw, count=100, seeds=2))
+    assert found["precision"]["value"] is None and found["precision"]["refused"] and "spread" not in found["precision"]
+    assert found["mean_pairwise_distance"]["value"] > 0.0
