@@ -7,8 +7,9 @@
 Measured on 2 cores of a shared x86-64 machine, JAX 0.10.2: 261 s. On the 10,000 test images ELBO
 -2000.0 (standard error 5.7) nats, importance-weighted NLL (k = 100) 1989.7 (standard error 5.7) nats,
 3.661 bits/dim; reconstructions at 21.5 dB PSNR, SSIM 0.728. Garments of every kind appear among the samples, soft and
-some of them broken: of three sets of 10,000 the classifier of `configs/classifier.py` (88.2 % right) finds 10 of 10 classes
-at a mean top probability of 0.689, where real test images have 0.871; fd_classifier 43.6 +- 0.6 (test images 0.07).
+some of them broken: of three sets of 10,000 the classifier of `configs/classifier.py` (88.2 % right) finds 10 of 10
+classes at a mean top probability of 0.689, where real test images have 0.871; fd_classifier 43.6 +- 0.6 (test images
+0.07).
 """
 
 from gen_jax.config import base

@@ -7,9 +7,11 @@ was refused before any work; 130 / 143: stopped by Ctrl-C / SIGTERM, saved.
 """
 
 import argparse
+import contextlib
 import difflib
 import logging
 import os
+import signal
 import sys
 
 from gen_jax import verbs
@@ -33,6 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     debug = "--debug" in argv
     argv = [a for a in argv if a != "--debug"]
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax and TFDS talk at every call
+    with contextlib.suppress(ValueError):  # not in the main thread: signals are the caller's
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         return _run(argv) or 0
     except InputError as error:
@@ -52,6 +56,11 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+
+
+def _terminated(signum, frame):
+    """Ends any verb but train, which saves first, as Ctrl-C does: what is half-written is cleaned away."""
+    sys.exit(128 + signum)
 
 
 def _run(argv):
@@ -181,7 +190,7 @@ def _verbs(helping):
     evaluate[1].add_argument("--seed", type=int, default=0, help="of samples, noise and binarisation")
     evaluate[1].add_argument("--seeds", type=int, default=3, help="sets of samples; scores are means over them")
     evaluate[1].add_argument("--samples", type=int, default=1000, help="importance samples an image (k)")
-    evaluate[1].add_argument("--count", type=int, default=0, help="samples in a set; 0: as many as training images")
+    evaluate[1].add_argument("--count", type=int, default=0, help="samples in a set; 0: as many as test images")
     evaluate[1].add_argument("--limit", type=int, default=0, help="test images for the likelihood; 0: all")
     evaluate[1].add_argument("--extractor", default="", help="classifier, random, pixels or inception")
     evaluate[1].add_argument("--weights", help="file of the Inception network, for a published FID")

@@ -8,8 +8,6 @@ from gen_jax.config import flatten
 from gen_jax.errors import InputError
 from gen_jax.runtime import logbook
 
-# What belongs to the model and not to the way it was measured.
-OF_THE_MODEL = ("objective",)
 # In a record without a protocol of its own: what is no part of one.
 FIGURES = ("metric", "value", "spread", "standard_error", "unit", "floor", "of_real_images", "step", "weights")
 
@@ -28,7 +26,9 @@ def differences(first: Mapping, second: Mapping) -> dict[str, tuple]:
     """
     a, b = protocol(first), protocol(second)
     plain = lambda name, value: str(value).partition("+")[0] if name == "code" else value
-    names = sorted(name for name in a.keys() | b.keys() if name.partition(".")[0] not in OF_THE_MODEL)
+    # The objective is the model's own; but the bounds of two likelihoods are two things.
+    own = lambda name: name.startswith("objective.") and name != "objective.likelihood"
+    names = sorted(name for name in a.keys() | b.keys() if not own(name))
     return {n: (a.get(n), b.get(n)) for n in names if plain(n, a.get(n)) != plain(n, b.get(n))}
 
 
@@ -42,30 +42,44 @@ def along_training(records: Sequence[dict]) -> list[dict]:
 
 
 def scores_of(run: Path) -> dict[str, dict[str, dict]]:
-    """checkpoint ("final", "best", "step 500") -> metric -> its latest record, from a run's evaluations.jsonl.
+    """What was scored ("final", "best", "step 500", "final raw") -> metric -> its latest record.
+
+    A metric that several extractors gave is told apart by them: "precision (pixels)".
 
     Raises:
-      InputError: no run there, or one that was never evaluated.
+      InputError: no run there, one that was never evaluated, or records that cannot be read.
     """
     path = run / "evaluations.jsonl"
     if not (run / "config.json").is_file():
         raise InputError(f"no run in {run} (no config.json)")
     rows = logbook.read_rows(path) if path.is_file() else []
+    rows = [row for row in rows if row.get("checkpoint") not in (None, "training")]
+    if not rows:
+        raise InputError(f"{run} has no scores; run: gen-jax evaluate {run}")
+    extractors, steps, weights = {}, {}, {}
+    for row in rows:
+        extractors.setdefault(row["metric"], set()).add(row["protocol"].get("extractor"))
+        steps.setdefault(row["checkpoint"], set()).add(row["step"])
+        weights.setdefault((row["checkpoint"], row["step"]), set()).add(row["weights"])
     found = {}
     for row in rows:
-        if row.get("checkpoint") in (None, "training"):
-            continue
-        which = f"step {row['step']}" if row["checkpoint"] == "step" else row["checkpoint"]
-        found.setdefault(which, {})[row["metric"]] = row
-    if not found:
-        raise InputError(f"{run} has no scores; run: gen-jax evaluate {run}")
+        which = row["checkpoint"]
+        if which == "step" or len(steps[which]) > 1:
+            which += f" {row['step']}"
+        if len(weights[row["checkpoint"], row["step"]]) > 1:
+            which += f" {row['weights']}"
+        metric = row["metric"]
+        if len(extractors[metric]) > 1:
+            metric += f" ({row['protocol'].get('extractor')})"
+        found.setdefault(which, {})[metric] = row
     return found
 
 
 def compare(runs: Sequence[Path]) -> list[dict]:
-    """One row a metric: {"metric", "floor", "columns": {column: {"value", "spread", "differs"}}}.
+    """One row a metric: {"metric", "columns": {column: {"value", "spread", "floor", "n_floor", "differs"}}}.
 
-    `differs` names the fields of the protocol in which a value differs from the first one of its row.
+    `differs` names the fields of the protocol in which a value differs from the first one of its row. `n_floor` is
+    None where the floor is of as many images as the value, and so comparable with it.
     """
     columns = {}
     names = short_names(runs)
@@ -74,21 +88,22 @@ def compare(runs: Sequence[Path]) -> list[dict]:
             columns[f"{name} {which}"] = records
     rows = []
     for metric in dict.fromkeys(metric for records in columns.values() for metric in records):
-        cells, first, floor = {}, None, None
+        cells, first = {}, None
         for column, records in columns.items():
             if metric not in records:
                 continue
             record = records[metric]
             first = first or record
-            floor = record.get("floor") if floor is None else floor
-            spread = record.get("spread", record.get("standard_error"))
+            numbers = [record["protocol"].get(key) for key in ("n_floor", "n_generated")]
             cells[column] = {
                 "value": record["value"],
-                "spread": spread,
+                "spread": record.get("spread", record.get("standard_error")),
                 "refused": record.get("refused"),
+                "floor": record.get("floor"),
+                "n_floor": numbers[0] if numbers[0] != numbers[1] else None,
                 "differs": [f"{name} ({a} / {b})" for name, (a, b) in differences(first, record).items()],
             }
-        rows.append({"metric": metric, "floor": floor, "columns": cells})
+        rows.append({"metric": metric, "columns": cells})
     return rows
 
 
@@ -102,15 +117,22 @@ def table(rows: list[dict]) -> str:
         for column in columns:
             cell = row["columns"].get(column)
             line.append("" if cell is None else _cell(cell, marks))
-        lines.append([*line, "" if row["floor"] is None else f"{row['floor']:.4g}"])
+        floors = {_floor(cell) for cell in row["columns"].values()} - {""}
+        lines.append([*line, floors.pop() if len(floors) == 1 else " / ".join(sorted(floors))])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    pad = lambda line: "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+    text = "\n".join(map(pad, lines))
+    text += "\n\n± is the deviation over sampling seeds, of bounds and reconstructions the standard error over images"
     if marks:
-        text += "\n\nmeasured otherwise than the first value of the row, so not comparable with it as they stand:"
+        text += "\nmeasured otherwise than the first value of the row, so not comparable with it as they stand:"
         text += "".join(f"\n  [{letter}] {', '.join(fields)}" for fields, letter in marks.items())
     return text
+
+
+def _floor(cell):
+    if cell["floor"] is None:
+        return ""
+    return f"{cell['floor']:.4g}" + (f" (of {cell['n_floor']} images)" if cell["n_floor"] else "")
 
 
 def _cell(cell, marks):

@@ -7,7 +7,7 @@ What is scored follows from what the Method can do: likelihood, reconstruction, 
     protocol                         how: data and its hash, extractor and its hash, numbers, seeds, version
 
 A value is None where the metric refuses what it was given; `refused` then says why. `floor` is the same
-metric with real test images in the place of the generated ones: nothing is expected to be better.
+metric with real test images in the place of the generated ones; comparable where `n_floor` is `n_generated`.
 """
 
 import tempfile
@@ -50,7 +50,7 @@ def evaluate(
       seed: of generated images, of the noise of the bounds and of dynamic binarisation.
       seeds: how many sets of samples are drawn; a value is the mean over them, `spread` their standard deviation.
       samples: importance samples per image (k) of the likelihood.
-      count: generated images in each of these sets; 0: as many as there are training images, at most 10,000.
+      count: generated images in each of these sets; 0: as many as there are test images, at most 10,000.
       limit: likelihood and reconstruction are measured on the first so many test images; 0 for all. Where a
         set is sorted by class, as a folder is, the first ones are of one class.
       extractor: one of features.EXTRACTORS; "" for the classifier where there are labels, else random.
@@ -92,9 +92,10 @@ def evaluate(
         found += [_with(score, on_test) for score in _accuracy(run, test, used)]
     if run.method.sample:
         chosen = extractor or (features.default(train) if weights is None else "inception")
-        ground = scores.prepare(features.make(chosen, train, run.config.data, fit, weights), train, test, run.mesh)
+        seen_by = features.make(chosen, train, run.config.data, fit, weights)
+        ground = scores.prepare(seen_by, train, test, run.mesh, count)
         draw = lambda seeds: run.sampler.sample(run.variables, seeds)  # noqa: E731
-        found += scores.generated(ground, draw, seed=seed, seeds=seeds, count=count)
+        found += scores.generated(ground, draw, seed=seed, seeds=seeds)
     if classification_accuracy:
         found += _classification_accuracy(run, train, test, seed, count or train.spec.size)
     records = [scores.record(score, run.step, run.weights, run.checkpoint) for score in found]

@@ -81,7 +81,7 @@ def _write(run, folder, count, seed, name, record, keys):
             labels = np.asarray(randomness.labels(randomness.image_keys(seeds), classes)["label"]) if classes else None
             for i, image in enumerate(images):
                 label = None if labels is None else int(labels[i])
-                place = folder / "images" / ("" if label is None else _directory(label, names[label]))
+                place = folder / "images" / ("" if label is None else _directory(label, names))
                 place /= f"seed_{seeds[i]:06d}.png"
                 write_png(place, image, {**record, "Seed": int(seeds[i])}, keys)
                 yield {"image": image, "label": label, "seed": int(seeds[i])}
@@ -91,9 +91,10 @@ def _write(run, folder, count, seed, name, record, keys):
     )
 
 
-def _directory(label: int, name: str) -> str:
+def _directory(label: int, names: Sequence[str]) -> str:
     """A directory's name that sorts by the number of the class, whatever the class is called."""
-    return f"{label:03d}-{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')}".rstrip("-")
+    name, digits = names[label], max(3, len(str(len(names) - 1)))
+    return f"{label:0{digits}d}-{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')}".rstrip("-")
 
 
 def write_tfds(

@@ -9,6 +9,7 @@ An extractor is a value: a compiled function, and all that a reader of a score m
 """
 
 import hashlib
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,7 +120,7 @@ def of_dataset(extractor: Extractor, dataset: Dataset, index: np.ndarray, mesh: 
     if dataset.resident is None:
         return Features(**{"probabilities": None, **compute()})
     # Where and by what it is computed is part of it: sums in another order round otherwise.
-    where = [jax.__version__, jax.default_backend(), mesh.size]
+    where = [__version__, jax.__version__, jax.default_backend(), mesh.size]
     identity = [dataset.fingerprint(), extractor.name, dict(extractor.about), hash_arrays(index), *where]
     stored = cache.cached(f"features-{extractor.name}-{dataset.name}-{dataset.split}", identity, compute)
     return Features(stored["features"], stored.get("probabilities"))
@@ -179,6 +180,7 @@ def _classifier(dataset: Dataset, section, train: Callable) -> Extractor:
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:20]
     workdir = cache_directory() / "classifiers" / f"{dataset.name}-{digest}"
     if not (workdir / "DONE").exists():
+        print(f"training the classifier of {dataset.name}, once: {workdir}", file=sys.stderr)
         train(config, workdir, name="classifier")
     run = load(workdir)
     images = data.make(**config.data, split="test")  # the same images may lie elsewhere than when it was trained

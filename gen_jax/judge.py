@@ -28,10 +28,22 @@ def grounds(config, program: Program, train: Callable) -> scores.Ground:
     """
     images = program.dataset
     extractor = features.make(config.evaluate.extractor or features.default(images), images, config.data, train)
-    ground = scores.prepare(extractor, images, data.make(**config.data, split="test"), program.mesh, scores.QUICK)
+    test = data.make(**config.data, split="test")
+    count = min(config.evaluate.count, test.spec.size)
+    ground = scores.prepare(extractor, images, test, program.mesh, count, scores.QUICK)
+    width = ground.reference.features.shape[1]
+    if count <= width and config.evaluate.best in ("", next(iter(ground.floor))):
+        raise InputError(
+            f"evaluate.count={config.evaluate.count}: {count} samples are too few for a Frechet distance in {width}"
+            " features; raise it, or choose another evaluate.best or evaluate.extractor"
+        )
     if config.evaluate.best and config.evaluate.best not in ground.floor:
         raise InputError(f"evaluate.best={config.evaluate.best}: there are: {', '.join(ground.floor)}")
     return ground
+
+
+# Not the seeds that `gen-jax evaluate` draws: the weights that were best on those would look better than they are.
+FIRST_SEED = 2**31
 
 
 @contextmanager
@@ -47,7 +59,7 @@ def judging(
             variables = program.method.variables(state)
             weights = "average" if state.average else "raw"
             draw = lambda seeds: sampler.sample(variables, seeds)  # noqa: E731
-            found = scores.generated(ground, draw, count=config.evaluate.count, groups=scores.QUICK)
+            found = scores.generated(ground, draw, seed=FIRST_SEED, groups=scores.QUICK)
             chosen = next(score for score in found if score["metric"] == (config.evaluate.best or found[0]["metric"]))
             metric, value = chosen["metric"], chosen["value"]
             before = [row["value"] for row in _judged(path) if row["metric"] == metric and row["value"] is not None]

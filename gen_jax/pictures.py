@@ -1,5 +1,6 @@
 """Images to files: uint8, grids, PNG with its provenance, animated WebP."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -88,9 +89,8 @@ def _save(path: Path, frames, record, keys, **options) -> None:
         if keys is not None:
             sign(temporary, keys, record)
         os.replace(temporary, path)
-    except InputError:
-        temporary.unlink(missing_ok=True)
-        raise
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path} ({error.strerror or error}); choose another --out") from error
+    finally:  # there only where something went wrong, Ctrl-C included
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """Scores of generated images against real ones, each with the protocol that it was measured under.
 
 Knows no run and no method: `prepare` looks at the real images once, `generated` draws and compares. All
-metrics of sets share one pass of the extractor. `floor` is the same metric with the real test images in the
-place of the generated ones: nothing is expected to be better.
+metrics of sets share one pass of the extractor. `floor` is the same metric with real test images in the place of
+the generated ones; comparable where `n_floor` is `n_generated`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,20 +32,28 @@ class Ground(NamedTuple):
 
     extractor: Extractor
     train: Dataset
-    test: Dataset
     mesh: Any
     reference: Features  # of the training images
-    held_out: Features  # of the test images
+    held_out: Features  # of `count` test images, or all where they are fewer
+    count: int  # generated images in a set
     floor: Mapping[str, float | None]  # the scores of the test images themselves; None where refused
 
 
-def prepare(extractor: Extractor, train: Dataset, test: Dataset, mesh, groups: Sequence[str] = GROUPS) -> Ground:
-    """Computes, or reads from the cache, all that does not depend on the model."""
+def prepare(
+    extractor: Extractor, train: Dataset, test: Dataset, mesh, count: int = 0, groups: Sequence[str] = GROUPS
+) -> Ground:
+    """Computes, or reads from the cache, all that does not depend on the model.
+
+    Args:
+      count: generated images that will be compared; 0: as many as there are test images, at most 10,000. The floor is
+        of as many test images, for all these metrics depend on how many images there are; of all where they are fewer.
+    """
     reference = features.of_dataset(extractor, train, np.arange(train.spec.size), mesh)
-    held_out = features.of_dataset(extractor, test, np.arange(test.spec.size), mesh)
-    ground = Ground(extractor, train, test, mesh, reference, held_out, {})
-    reals = test.gather(evenly(test.spec.size, MOST))["image"]
-    floor = _scores(ground, held_out, reals, 0, groups)
+    count = count or min(test.spec.size, MOST)
+    chosen = evenly(test.spec.size, count)
+    held_out = features.of_dataset(extractor, test, chosen, mesh)
+    ground = Ground(extractor, train, mesh, reference, held_out, count, {})
+    floor = _scores(ground, held_out, test.gather(chosen)["image"], 0, groups)
     return ground._replace(floor={name: value for name, (value, _) in floor.items()})
 
 
@@ -55,7 +63,6 @@ def generated(
     *,
     seed: int = 0,
     seeds: int = 1,
-    count: int = 0,
     groups: Sequence[str] = GROUPS,
 ) -> list[dict]:
     """Scores of generated images against real ones, with their protocol.
@@ -64,10 +71,9 @@ def generated(
       draw: (seeds) -> uint8 images [N, H, W, C].
       seed: the first sampling seed, and that of random subsets.
       seeds: how many sets are drawn; a value is the mean over them, `spread` their standard deviation.
-      count: images in each of these sets; 0: as many as there are training images, at most 10,000.
       groups: which metrics, of GROUPS.
     """
-    count = count or min(len(ground.reference.features), MOST)
+    count = ground.count
     rounds = []
     firsts = [seed + i * count for i in range(seeds)]
     for first in firsts:
@@ -139,11 +145,13 @@ def _scores(
     copies = ("share_closer", "copies")
     score("copies", copies, lambda: metrics.memorisation(fake, real, ground.held_out.features))
     if seen.probabilities is not None:
+        # The name belongs to the paper's network.
+        inception = "inception_score" if name == "inception" else f"is_{name}"
         splits = {"splits": 10 if len(fake) >= 5000 else 1}
         score(
             "classes",
-            ["inception_score"],
-            lambda: {"inception_score": metrics.inception_score(seen.probabilities, **splits)[0]},
+            [inception],
+            lambda: {inception: metrics.inception_score(seen.probabilities, **splits)[0]},
             **splits,
         )
         labels = ("classes_found", "mean_top_probability", "label_entropy")
@@ -151,7 +159,7 @@ def _scores(
     shown = images[evenly(len(images), MOST)] / np.float32(255)
     reals = ground.train.gather(evenly(ground.train.spec.size, len(shown)))["image"]
     pixels = (reals / np.float32(255), shown)
-    few = images[:PAIRS] / 255.0
+    few = images[evenly(len(images), PAIRS)] / 255.0
     pairs = {"pairs_of": len(few)}
     distance = "mean_pairwise_distance"
     score("diversity", [distance], lambda: {distance: metrics.mean_pairwise_distance(few)}, **pairs)
@@ -163,7 +171,7 @@ def _scores(
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether less of this metric is better."""
+    """Whether less of this metric of samples is better."""
     return metric.split("_")[0] in LOWER or metric in LOWER
 
 

@@ -40,9 +40,6 @@ FREE = (
     "train.checkpoint_every",
     "train.evaluate_every",
     "train.keep_checkpoints",
-    "evaluate.extractor",
-    "evaluate.count",
-    "evaluate.best",
 )
 GRID = 64
 

@@ -133,6 +133,8 @@ def sample(arguments):
         print(folder)
         return 0
     out = Path(arguments.out or _default(run, record, f"seeds_{_tag(arguments.seeds)}", ".png"))
+    if out.suffix.lower() != ".png":
+        raise InputError(f"--out={out}: a grid is written as .png")
     write_png(out, grid(images, arguments.columns), {**record, "Seeds": arguments.seeds}, arguments.sign)
     print(out)
     return 0
@@ -223,7 +225,8 @@ def export_dataset(arguments):
     run = _load(arguments)
     if arguments.seed < 0:
         raise InputError(f"--seed={arguments.seed}: must be >= 0")
-    out = Path(arguments.out or run.path / f"dataset_step{run.step:06d}_seed{arguments.seed}_count{arguments.count}")
+    name = f"dataset_seed{arguments.seed}_count{arguments.count}"
+    out = Path(arguments.out or run.path / _default(run, _record(run), name).name)
     options = {"count": arguments.count, "seed": arguments.seed, "name": arguments.name, "keys": arguments.sign}
     print(export_dataset(run, out, **options, record=_record(run)))
     return 0
@@ -298,11 +301,13 @@ def detect(arguments):
     """Trains detectors of a run's images, and applies them."""
     from gen_jax.detect import detect, read_images
     from gen_jax.run import load
+    from gen_jax.runtime.logbook import append_rows
 
     run = _load(arguments)
     others = [load(Path(path)) for path in arguments.against]
     images = read_images([Path(path) for path in arguments.images], run.spec.shape) if arguments.images else None
     records, detectors = detect(run, others, count=arguments.count, seed=arguments.seed)
+    append_rows(run.path / "evaluations.jsonl", records[: len(detectors)])  # those of the run itself
     told = {"auc": records}
     if images is not None:
         scores = {detector.name: detector.score(images).tolist() for detector in detectors}
@@ -342,7 +347,7 @@ def _load(arguments):
         check_identity(arguments.sign)
     run = arguments.run or arguments.run_flag
     if not run:
-        raise InputError("which run? give its directory, as in: gen-jax sample runs/0001-gan_digits")
+        raise InputError("which run? give its directory before the flags, as in: gen-jax VERB runs/0001-gan_digits")
     return load(run, arguments.step, average=not arguments.raw)
 
 

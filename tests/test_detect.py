@@ -10,6 +10,7 @@ from shrunk import shrunk
 import gen_jax
 from gen_jax import detect
 from gen_jax.cli import main
+from gen_jax.runtime import logbook
 from gen_jax.train import train
 
 
@@ -60,11 +61,13 @@ def test_verb_reports_the_generator_it_knows_and_the_one_it_does_not(runs, short
     capsys.readouterr()
     assert main(["detect", str(runs / "gan_digits"), *flags]) == 0
     told = json.loads(capsys.readouterr().out)
-    seen = [(r["detector"], r["generator_seen_in_training"]) for r in told["auc"]]
-    assert seen == [("spectrum", True), ("cnn", True), ("spectrum", False), ("cnn", False)]
-    assert all(0.0 <= r["auc"] <= 1.0 for r in told["auc"])
+    seen = [(r["metric"], r["protocol"]["generator_seen_in_training"]) for r in told["auc"]]
+    spectrum, cnn = "detectability_spectrum", "detectability_cnn"
+    assert seen == [(spectrum, True), (cnn, True), (spectrum, False), (cnn, False)]
+    assert all(0.0 <= r["value"] <= 1.0 for r in told["auc"])
+    assert logbook.read_rows(runs / "gan_digits/evaluations.jsonl") == told["auc"][:2]
     # An untrained generator draws grey; random images have all frequencies.
-    assert told["auc"][0]["auc"] > 0.9
+    assert told["auc"][0]["value"] > 0.9
     assert 0.0 <= told["images"][0]["cnn"] <= 1.0 and "one generator" in told["note"]
 
 

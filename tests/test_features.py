@@ -131,8 +131,8 @@ def test_inception_from_a_file_of_the_user(tmp_path, monkeypatch):
         monkeypatch.setattr(inception, "load", lambda path, name=name: weights._replace(name=name))
         extractor = features.make("inception", dataset, None, train, weights="file.pth")
         assert extractor.about == {"extractor_sha256": "ab" * 32, "resizer": inception.RESIZER}
-        ground = scores.prepare(extractor, dataset, dataset, mesh.make(1), ("frechet",))
-        (record,) = scores.generated(ground, lambda seeds: images[: len(seeds)], count=20, groups=("frechet",))
+        ground = scores.prepare(extractor, dataset, dataset, mesh.make(1), 20, ("frechet",))
+        (record,) = scores.generated(ground, lambda seeds: images[: len(seeds)], groups=("frechet",))
         assert record["metric"] == score and "2048" in record["refused"]
         assert record["protocol"]["resizer"] == inception.RESIZER
 

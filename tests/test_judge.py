@@ -30,7 +30,7 @@ def judged(tmp_path_factory):
 def test_every_judgement_is_a_record(judged):
     rows = logbook.read_rows(judged / "run/evaluations.jsonl")
     assert {row["step"] for row in rows} == {2, 4, 6} and {row["checkpoint"] for row in rows} == {"training"}
-    assert all(row["weights"] == "average" and row["protocol"]["n_generated"] == 64 for row in rows)
+    assert all(row["weights"] == "average" and row["protocol"]["n_generated"] == 8 for row in rows)
     refused = [row for row in rows if row["metric"] == "fd_random"]
     assert refused and all(row["value"] is None and row["refused"] for row in refused)
 
@@ -86,6 +86,10 @@ def test_best_can_be_sampled_by_the_verb(judged, tmp_path, capsys):
 
 
 def test_what_cannot_be_is_refused(judged, tmp_path, capsys):
+    with pytest.raises(InputError, match="8 samples are too few for a Frechet distance in 256 features"):
+        train(config(judged, evaluate__best=""), tmp_path / "run")
+    with pytest.raises(InputError, match="evaluate.count"):
+        train(config(judged, evaluate__count=7, train__steps=8), judged / "run")
     with pytest.raises(InputError, match="evaluate.best=nope: there are: fd_random"):
         train(config(judged, evaluate__best="nope"), tmp_path / "run")
     with pytest.raises(InputError, match="no best checkpoint"):

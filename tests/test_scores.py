@@ -10,8 +10,8 @@ from gen_jax.runtime import mesh
 CHEAP = tuple(group for group in scores.GROUPS if group != "kernel")
 
 
-def generated(ground, draw, groups=CHEAP, **options):
-    return scores.generated(ground, draw, groups=groups, **options)
+def generated(ground, draw, count, groups=CHEAP, **options):
+    return scores.generated(ground._replace(count=count), draw, groups=groups, **options)
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def ground(tmp_path_factory):
 
     os.environ["GEN_JAX_CACHE"], before = str(tmp_path_factory.mktemp("cache")), os.environ["GEN_JAX_CACHE"]
     digits = [data.make(name="digits", batch_size=8, image_size=8, split=split) for split in ("train", "test")]
-    yield scores.prepare(features.make("pixels", digits[0], None, None), *digits, mesh.make(1), CHEAP)
+    yield scores.prepare(features.make("pixels", digits[0], None, None), *digits, mesh.make(1), groups=CHEAP)
     os.environ["GEN_JAX_CACHE"] = before
 
 
@@ -52,7 +52,7 @@ def test_noise_scores_worse_than_real_images(ground):
 
 
 def test_protocol_says_how(ground):
-    reals = ground.test.gather(np.arange(200))["image"]
+    reals = ground.train.gather(np.arange(200))["image"]
     draw = lambda seeds: reals[: len(seeds)]  # noqa: E731
     record = by_name(generated(ground, draw, seed=5, seeds=2, count=100))["fd_pixels"]
     protocol = record["protocol"]
@@ -64,7 +64,7 @@ def test_protocol_says_how(ground):
 
 
 def test_too_few_samples_are_refused_with_the_reason_and_deny_no_other_score(ground):
-    reals = ground.test.gather(np.arange(20))["image"]
+    reals = ground.train.gather(np.arange(20))["image"]
     found = by_name(generated(ground, lambda seeds: reals[: len(seeds)], count=20))
     assert found["fd_pixels"]["value"] is None and "64" in found["fd_pixels"]["refused"]
     assert found["precision"]["value"] is not None and "refused" not in found["precision"]
@@ -80,13 +80,13 @@ def test_constant_samples_are_no_number(ground):
 
 def test_same_seed_same_numbers_bit_for_bit(ground):
     draw = lambda seeds: np.random.default_rng(seeds[0]).integers(0, 256, (len(seeds), 8, 8, 1), np.uint8)  # noqa: E731
-    first, second = (scores.generated(ground, draw, count=100, seed=3, groups=("frechet", "kernel")) for _ in range(2))
+    first, second = (generated(ground, draw, count=100, seed=3, groups=("frechet", "kernel")) for _ in range(2))
     assert first == second
 
 
 def test_only_the_groups_that_were_asked_for(ground):
-    reals = ground.test.gather(np.arange(100))["image"]
-    found = scores.generated(ground, lambda seeds: reals[: len(seeds)], count=100, groups=("diversity",))
+    reals = ground.train.gather(np.arange(100))["image"]
+    found = generated(ground, lambda seeds: reals[: len(seeds)], count=100, groups=("diversity",))
     assert [record["metric"] for record in found] == ["mean_pairwise_distance"]
 
 
@@ -97,8 +97,20 @@ def test_which_way_is_better():
 
 def test_refused_for_one_set_is_refused_for_all(ground):
     """The second set is constant: no mean is taken over what is left."""
-    reals = ground.test.gather(np.arange(200))["image"]
+    reals = ground.train.gather(np.arange(200))["image"]
     draw = lambda seeds: reals[: len(seeds)] * np.uint8(seeds[0] == 0)  # noqa: E731
     found = by_name(generated(ground, draw, count=100, seeds=2))
     assert found["precision"]["value"] is None and found["precision"]["refused"] and "spread" not in found["precision"]
     assert found["mean_pairwise_distance"]["value"] > 0.0
+
+
+def test_floor_is_of_as_many_images_as_are_compared(ground):
+    assert ground.count == len(ground.held_out.features) == 299
+    digits = [data.make(name="digits", batch_size=8, image_size=8, split=split) for split in ("train", "test")]
+    smaller = scores.prepare(ground.extractor, *digits, mesh.make(1), 100, ("frechet",))
+    assert len(smaller.held_out.features) == 100
+    larger = scores.prepare(ground.extractor, *digits, mesh.make(1), 1000, ("frechet",))
+    assert len(larger.held_out.features) == 299 and larger.count == 1000
+    reals = digits[0].gather(np.arange(1000))["image"]
+    (record,) = scores.generated(larger, lambda seeds: reals, groups=("frechet",))
+    assert record["protocol"]["n_floor"] == 299 and record["protocol"]["n_generated"] == 1000

@@ -47,9 +47,12 @@ def main():
     extractor = Extractor("small", apply, Variables(params, {}), {})
 
     print(f"{arguments.images:,} images 32x32x3, {arguments.features} features")
-    ground = timed("real images, the floor included", lambda: scores.prepare(extractor, train, test, mesh.make(1)))
+    ground = timed(
+        "real images, the floor included",
+        lambda: scores.prepare(extractor, train, test, mesh.make(1), arguments.images),
+    )
     draw = lambda seeds: fakes[list(seeds)]
-    timed("generated images, all metrics", lambda: scores.generated(ground, draw, count=arguments.images))
+    timed("generated images, all metrics", lambda: scores.generated(ground, draw))
 
     real = ground.reference.features[: arguments.rows]
     fake = scores.features.extract(extractor, lambda rows: fakes[rows], len(real), ground.mesh).features

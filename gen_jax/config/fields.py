@@ -122,7 +122,7 @@ FIELDS: dict[str, Field] = {
         "what sees the samples while training; empty: by the data",
         choices=lambda: ("", "classifier", "random", "pixels"),
     ),
-    "evaluate.count": Field(int, "samples that are scored while training", 2),
+    "evaluate.count": Field(int, "samples that are scored while training; at most as many as test images", 2),
     "evaluate.best": Field(str, "metric whose best weights are kept in best/; empty: the Frechet distance"),
     "mesh.devices": Field(int, "devices along the data axis; -1: all", -1),
     # The fields of a schedule, wherever one stands.

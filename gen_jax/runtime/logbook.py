@@ -7,6 +7,7 @@ metrics.jsonl holds no wall-clock figure, so that two runs can be compared bit f
 timing.jsonl.
 """
 
+import contextlib
 import fcntl
 import functools
 import json
@@ -77,8 +78,13 @@ def write_json(path: Path, value) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file in one step: it is there whole or not at all."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def environment() -> dict:
@@ -179,14 +185,28 @@ def cut(path: Path, step: int) -> None:
 
 
 def append_rows(path: Path, rows: list[dict]) -> None:
-    """Adds rows to a .jsonl file."""
+    """Adds rows to a .jsonl file, in the place of a last line that a kill left unfinished."""
     try:
-        with open(path, "a") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+        with open(path, "a+b") as file:
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror})") from error
 
 
 def read_rows(path: Path) -> list[dict]:
-    """The rows of a .jsonl file; a last line still being written is left out."""
-    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    """The rows of a .jsonl file; a last line still being written is left out.
+
+    Raises:
+      InputError: a line that is no JSON object.
+    """
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(keepends=True), 1):
+        if not line.endswith("\n"):
+            break
+        try:
+            rows.append(dict(json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}, line {number} is damaged ({error}); mend or remove it") from error
+    return rows
