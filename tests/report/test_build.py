@@ -20,7 +20,8 @@ from gen_jax import randomness
 from gen_jax.compare import differences, protocol
 from gen_jax.errors import InputError
 from gen_jax.report import report
-from gen_jax.report.build import _seconds, latest
+from gen_jax.report.build import _seconds
+from gen_jax.report.numbers import latest
 from gen_jax.runtime import mesh
 from gen_jax.train import train
 
@@ -292,7 +293,7 @@ def test_an_unfinished_run_that_was_resumed(moved):
     assert "unfinished" in page["overview"] and "resumed 1 time" in page["overview"]
     assert "not recorded" in page["overview"] and "No row of metrics.jsonl yet" in page["training"]
     (path / "metrics.jsonl").write_text("{broken}\n")
-    with pytest.raises(InputError, match="metrics.jsonl cannot be read"):
+    with pytest.raises(InputError, match="metrics.jsonl, line 1 is damaged"):
         report([load(path)])
 
 
