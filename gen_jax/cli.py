@@ -15,7 +15,7 @@ import signal
 import sys
 
 from gen_jax import verbs
-from gen_jax.errors import InputError
+from gen_jax.errors import InputError, Interrupted
 from gen_jax.version import __version__
 
 
@@ -47,6 +47,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of stdout has gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Interrupted as stopped:  # while a verb trained a classifier; the next time it goes on
+        print("stopped", file=sys.stderr)
+        return 128 + stopped.signum
     except Exception as error:
         if debug:
             raise

@@ -1,5 +1,13 @@
-"""The one exception that means: this input cannot be used, and here is what to do about it."""
+"""What is told to the user in one line: input that cannot be used, and a run that was asked to stop."""
 
 
 class InputError(ValueError):
     """Input refused before any work. The message is one line: what is wrong, then a hint."""
+
+
+class Interrupted(Exception):
+    """A signal asked a run to stop; it has been saved. `signum` says which."""
+
+    def __init__(self, signum: int, step: int):
+        super().__init__(f"stopped at step {step}")
+        self.signum, self.step = signum, step

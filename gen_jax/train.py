@@ -22,7 +22,7 @@ from jax.experimental import multihost_utils
 from gen_jax import schedules
 from gen_jax.config import flatten, to_json
 from gen_jax.data.images import evenly
-from gen_jax.errors import InputError
+from gen_jax.errors import InputError, Interrupted
 from gen_jax.judge import grounds, judging
 from gen_jax.method import State
 from gen_jax.pictures import grid, record, write_png
@@ -50,14 +50,6 @@ class Failed(RuntimeError):
 
 class NonFinite(Failed):
     """A loss or the state stopped being finite: the run ends, the last good checkpoint stays."""
-
-
-class Interrupted(Exception):
-    """A signal asked the run to stop; it has been saved. `signum` says which."""
-
-    def __init__(self, signum: int, step: int):
-        super().__init__(f"stopped at step {step}")
-        self.signum, self.step = signum, step
 
 
 class Result(NamedTuple):

@@ -8,7 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from gen_jax.errors import InputError
+from gen_jax.errors import InputError, Interrupted
 
 MOST_SEEDS = 100_000
 
@@ -18,7 +18,7 @@ def train(arguments):
     config = _config(arguments)
     _start(arguments)
     from gen_jax.runtime import logbook
-    from gen_jax.train import Failed, Interrupted, check_same_run, train
+    from gen_jax.train import Failed, check_same_run, train
 
     overrides = dict(arguments.overrides)
     if arguments.dry_run:

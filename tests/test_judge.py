@@ -9,9 +9,9 @@ from shrunk import shrunk
 
 import gen_jax
 from gen_jax.cli import main
-from gen_jax.errors import InputError
+from gen_jax.errors import InputError, Interrupted
 from gen_jax.runtime import checkpoint, logbook
-from gen_jax.train import Interrupted, train
+from gen_jax.train import train
 
 
 def config(folder, **overrides):
