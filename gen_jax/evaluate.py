@@ -83,6 +83,9 @@ def evaluate(
         "binarize": run.config.data.binarize,
         "seed": seed,
     }
+    if run.method.sample:  # made first: a wrong --extractor or --weights must not cost minutes
+        chosen = extractor or (features.default(train) if weights is None else "inception")
+        seen_by = features.make(chosen, train, run.config.data, fit, weights)
     found = []
     if run.method.bound and run.method.log_likelihood:
         found += [_with(score, on_test) for score in _likelihood(run, test, seed, samples, used)]
@@ -91,8 +94,6 @@ def evaluate(
     if run.method.features:
         found += [_with(score, on_test) for score in _accuracy(run, test, used)]
     if run.method.sample:
-        chosen = extractor or (features.default(train) if weights is None else "inception")
-        seen_by = features.make(chosen, train, run.config.data, fit, weights)
         ground = scores.prepare(seen_by, train, test, run.mesh, count)
         draw = lambda seeds: run.sampler.sample(run.variables, seeds)  # noqa: E731
         found += scores.generated(ground, draw, seed=seed, seeds=seeds)
