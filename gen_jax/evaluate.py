@@ -195,11 +195,6 @@ def _classification_accuracy(run, train, test, seed, count):
         learned = features.make("classifier", samples, section, fit)
     known = features.make("classifier", train, run.config.data, fit)
 
-    def accuracy(extractor):
-        seen = features.of_dataset(extractor, test, np.arange(test.spec.size), run.mesh)
-        labels = test.gather(np.arange(test.spec.size))["condition"]["label"]
-        return (seen.probabilities.argmax(1) == labels).astype(np.float64)
-
     protocol = {
         "n_trained_on": samples.spec.size,
         "sampling_seeds": f"{seed}-{seed + count - 1}",
@@ -207,8 +202,12 @@ def _classification_accuracy(run, train, test, seed, count):
         "data_sha256": test.fingerprint(),
         "n_floor_trained_on": train.spec.size,
     }
-    floor = float(accuracy(known).mean())  # of the same classifier, trained on real images
-    score = {"metric": "classification_accuracy", **_mean(accuracy(learned)), "floor": floor}
+    floor = float(features.right(known, test, run.mesh).mean())  # of the same classifier, trained on real images
+    score = {
+        "metric": "classification_accuracy",
+        **_mean(features.right(learned, test, run.mesh).astype(np.float64)),
+        "floor": floor,
+    }
     return [{**score, "protocol": protocol}]
 
 

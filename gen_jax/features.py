@@ -25,7 +25,7 @@ from gen_jax.config.load import load as load_config
 from gen_jax.data import cache
 from gen_jax.data.dataset import Dataset
 from gen_jax.errors import InputError
-from gen_jax.run import load
+from gen_jax.run import Run, load
 from gen_jax.runtime import mesh as meshes
 from gen_jax.runtime.compilation import cache_directory
 from gen_jax.version import __version__
@@ -109,8 +109,8 @@ def extract(extractor: Extractor, images: Callable[[np.ndarray], np.ndarray], co
 def of_dataset(extractor: Extractor, dataset: Dataset, index: np.ndarray, mesh: Mesh) -> Features:
     """Features of the images `index` of a data set, as stored; kept on disk under the set's content hash.
 
-    Sets too large to be kept decoded are read anew each time: what identifies them is names and sizes,
-    and a file of the same size with other pixels must never be served from the cache.
+    Sets too large to be kept decoded are read anew each time: they are identified by names, sizes and samples of
+    their content, and a file with other pixels must never be served from the cache.
     """
 
     def compute():
@@ -171,21 +171,31 @@ def _classifier(dataset: Dataset, section, train: Callable) -> Extractor:
         raise InputError(f"--extractor=classifier: {dataset.name} has no labels to learn; use random or pixels")
     config = classifier_config(section)
     # Named by what it learns and how, not by where the images lie.
-    identity = [
-        dataset.fingerprint(),
-        {k: v for k, v in to_json(config).items() if k != "data"},
-        config.data.batch_size,
-        __version__,
-    ]
-    digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:20]
+    digest = hashlib.sha256(repr([dataset.fingerprint(), *recipe(config)]).encode()).hexdigest()[:20]
     workdir = cache_directory() / "classifiers" / f"{dataset.name}-{digest}"
     if not (workdir / "DONE").exists():
         print(f"training the classifier of {dataset.name}, once: {workdir}", file=sys.stderr)
         train(config, workdir, name="classifier")
     run = load(workdir)
     images = data.make(**config.data, split="test")  # the same images may lie elsewhere than when it was trained
+    extractor = of_run(run)
+    accuracy = float(right(extractor, images, run.mesh).mean())
+    return extractor._replace(about={**extractor.about, "classifier_test_accuracy": accuracy})
+
+
+def recipe(config) -> list:
+    """How a classifier learns, whatever it learns: what a trained one is known by, beside its data."""
+    return [{k: v for k, v in to_json(config).items() if k != "data"}, config.data.batch_size, __version__]
+
+
+def of_run(run: Run) -> Extractor:
+    """A trained classifier as an extractor."""
     apply = jax.jit(lambda variables, images: run.method.features(variables, images / 255.0))
-    extractor = Extractor("classifier", apply, run.variables, {"extractor_sha256": hash_arrays(run.variables)})
-    seen = extract(extractor, lambda rows: images.gather(rows)["image"], images.spec.size, run.mesh)
-    right = seen.probabilities.argmax(1) == images.gather(np.arange(images.spec.size))["condition"]["label"]
-    return extractor._replace(about={**extractor.about, "classifier_test_accuracy": float(right.mean())})
+    return Extractor("classifier", apply, run.variables, {"extractor_sha256": hash_arrays(run.variables)})
+
+
+def right(extractor: Extractor, dataset: Dataset, mesh: Mesh) -> np.ndarray:
+    """bool [N]: whether the classifier names the class of each image of a data set."""
+    index = np.arange(dataset.spec.size)
+    seen = of_dataset(extractor, dataset, index, mesh)
+    return seen.probabilities.argmax(1) == dataset.gather(index)["condition"]["label"]

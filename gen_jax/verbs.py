@@ -235,11 +235,8 @@ def export_dataset(arguments):
 def report(arguments):
     """Writes one HTML page of one or several runs."""
     from gen_jax.report import report
-    from gen_jax.run import load
-    from gen_jax.runtime.compilation import enable_cache
 
-    enable_cache()
-    runs = [load(Path(path), arguments.step) for path in arguments.runs]
+    runs = [_open(path, arguments.step) for path in arguments.runs]
     print(report(runs, Path(arguments.out) if arguments.out else None))
     return 0
 
@@ -257,14 +254,11 @@ def study(arguments):
         return 0
     from gen_jax.compare import short_names
     from gen_jax.data.images import evenly
-    from gen_jax.run import load
-    from gen_jax.runtime.compilation import enable_cache
 
-    enable_cache()
     paths = [Path(path) for path in arguments.paths]
     names = [*short_names(paths), *(["real"] if arguments.real or arguments.kind == "real_or_fake" else [])]
     needed = study.images_needed(arguments.kind, names, arguments.trials)
-    runs = [load(path) for path in paths]
+    runs = [_open(path) for path in paths]
     sources = [(name, run.sample(arguments.seed, needed[name])) for name, run in zip(names, runs, strict=False)]
     if "real" in needed:
         test = runs[0].dataset("test")
@@ -300,11 +294,10 @@ def identity(arguments):
 def detect(arguments):
     """Trains detectors of a run's images, and applies them."""
     from gen_jax.detect import detect, read_images
-    from gen_jax.run import load
     from gen_jax.runtime.logbook import append_rows
 
     run = _load(arguments)
-    others = [load(Path(path)) for path in arguments.against]
+    others = [_open(path) for path in arguments.against]
     images = read_images([Path(path) for path in arguments.images], run.spec.shape) if arguments.images else None
     records, detectors = detect(run, others, count=arguments.count, seed=arguments.seed)
     append_rows(run.path / "evaluations.jsonl", records[: len(detectors)])  # those of the run itself
@@ -334,11 +327,15 @@ def _start(arguments):
     distributed.join(arguments.coordinator, arguments.processes, arguments.process)
 
 
-def _load(arguments):
+def _open(path, step=None, average=True):
     from gen_jax.run import load
     from gen_jax.runtime.compilation import enable_cache
 
     enable_cache()
+    return load(path, step, average)
+
+
+def _load(arguments):
     if arguments.run and arguments.run_flag and arguments.run != arguments.run_flag:
         raise InputError(f"two runs: {arguments.run} and --run={arguments.run_flag}; give one")
     if getattr(arguments, "sign", None):
@@ -348,7 +345,7 @@ def _load(arguments):
     run = arguments.run or arguments.run_flag
     if not run:
         raise InputError("which run? give its directory before the flags, as in: gen-jax VERB runs/0001-gan_digits")
-    return load(run, arguments.step, average=not arguments.raw)
+    return _open(run, arguments.step, average=not arguments.raw)
 
 
 def _seeds(text):
