@@ -20,6 +20,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from gen_jax.errors import InputError
+from gen_jax.files import write_whole
 from gen_jax.provenance.records import PNG, open_image, png_chunks, read_bytes
 from gen_jax.version import __version__
 
@@ -109,12 +110,9 @@ def sign(path: str | Path, folder: str | Path, record: dict) -> None:
     if _traces(data):
         raise InputError(f"{path} has credentials already; sign an image once, when it is made")
     signed = _signed(data, media_type, Path(folder), record)
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_bytes(signed)
-        os.replace(temporary, path)
+        write_whole(path, signed)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path} ({error.strerror or error}); choose another place") from error
 
 

@@ -7,7 +7,6 @@ metrics.jsonl holds no wall-clock figure, so that two runs can be compared bit f
 timing.jsonl.
 """
 
-import contextlib
 import fcntl
 import functools
 import json
@@ -24,6 +23,7 @@ from pathlib import Path
 import jax
 
 from gen_jax.errors import InputError
+from gen_jax.files import write_whole
 from gen_jax.version import __version__
 
 PACKAGES = (
@@ -77,14 +77,7 @@ def write_json(path: Path, value) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file in one step: it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    write_whole(path, text.encode())
 
 
 def environment() -> dict:

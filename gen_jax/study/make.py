@@ -10,7 +10,6 @@ import hashlib
 import html
 import io
 import json
-import os
 import re
 from importlib import resources
 from itertools import combinations
@@ -20,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from gen_jax.errors import InputError
+from gen_jax.files import write_whole
 from gen_jax.version import __version__
 
 # Goes up whenever the page changes in what it shows or records.
@@ -255,10 +255,8 @@ def _page(title: str, study: dict) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        write_whole(path, content)
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror or error}); choose another place") from error
