@@ -2,6 +2,6 @@
 
 import sys
 
-from gen_jax.cli import main
+from gen_jax.cli.main import main
 
 sys.exit(main())

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from gen_jax import randomness
 from gen_jax.errors import InputError
 from gen_jax.method import Method, Variables
-from gen_jax.pictures import to_uint8
+from gen_jax.provenance.pictures import to_uint8
 from gen_jax.runtime import mesh as meshes
 
 BLOCK = 64

@@ -23,10 +23,10 @@ from gen_jax import schedules
 from gen_jax.config import flatten, to_json
 from gen_jax.data.images import evenly
 from gen_jax.errors import InputError, Interrupted
-from gen_jax.judge import grounds, judging
+from gen_jax.evaluation.during_training import grounds, judging
 from gen_jax.method import State
-from gen_jax.pictures import grid, record, write_png
 from gen_jax.program import Program, build
+from gen_jax.provenance.pictures import grid, record, write_png
 from gen_jax.runtime import checkpoint, logbook
 from gen_jax.runtime.progress import Progress, duration
 from gen_jax.sample import sampler

@@ -54,7 +54,7 @@ def test_losses_import_jax_and_no_other_room():
 
 
 def test_core_imports_neither_tensorflow_nor_torch():
-    rooms = "gen_jax.cli, gen_jax.train, gen_jax.evaluate"
+    rooms = "gen_jax.cli.main, gen_jax.train, gen_jax.evaluation.evaluate"
     code = f"import sys, {rooms}; print([m in sys.modules for m in ('tensorflow', 'torch')])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[False, False]"

@@ -9,8 +9,8 @@ from PIL import Image
 from shrunk import shrunk
 
 import gen_jax
-from gen_jax.cli import main
-from gen_jax.pictures import grid, to_uint8
+from gen_jax.cli.main import main
+from gen_jax.provenance.pictures import grid, to_uint8
 from gen_jax.runtime import mesh
 from gen_jax.sample import sampler, spherical
 from gen_jax.train import train

@@ -19,8 +19,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from gen_jax import data, metrics, scores
-from gen_jax.features import Extractor
+from gen_jax import data, metrics
+from gen_jax.evaluation import scores
+from gen_jax.evaluation.extractors import Extractor
 from gen_jax.method import Variables
 from gen_jax.methods.classifier import classifier
 from gen_jax.networks import CLASSIFIERS

@@ -20,8 +20,8 @@ from typing import NamedTuple
 from PIL import Image
 
 from gen_jax.errors import InputError
-from gen_jax.files import write_whole
 from gen_jax.provenance.records import PNG, open_image, png_chunks, read_bytes
+from gen_jax.runtime.files import write_whole
 from gen_jax.version import __version__
 
 AI = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"

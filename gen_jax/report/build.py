@@ -12,9 +12,9 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from gen_jax.diagnose import diagnose
 from gen_jax.errors import InputError
 from gen_jax.report import images, numbers
+from gen_jax.report.diagnose import diagnose
 from gen_jax.report.subject import asked_for, facts_of, name_of, note_of, opened, read_json
 from gen_jax.run import Run
 from gen_jax.runtime.logbook import write_text

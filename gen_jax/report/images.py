@@ -7,9 +7,9 @@ from PIL import Image
 from gen_jax import randomness
 from gen_jax.data.images import evenly
 from gen_jax.errors import InputError
-from gen_jax.evaluate import as_seen
+from gen_jax.evaluation.evaluate import as_seen
 from gen_jax.metrics.neighbours import nearest
-from gen_jax.pictures import grid, to_uint8
+from gen_jax.provenance.pictures import grid, to_uint8
 from gen_jax.report.figures import data_uri, number, thinned
 from gen_jax.report.subject import image_of, note_of
 from gen_jax.sample import BLOCK

@@ -5,9 +5,9 @@ from html import escape
 
 import numpy as np
 
-from gen_jax.compare import along_training, differences, protocol
 from gen_jax.config import base, flatten, to_json
 from gen_jax.config.load import complete
+from gen_jax.evaluation.compare import along_training, differences, protocol
 from gen_jax.report.figures import Curve, chart, limits, number
 from gen_jax.report.subject import facts_of, name_of, note_of
 

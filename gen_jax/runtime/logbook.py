@@ -23,7 +23,7 @@ from pathlib import Path
 import jax
 
 from gen_jax.errors import InputError
-from gen_jax.files import write_whole
+from gen_jax.runtime.files import write_whole
 from gen_jax.version import __version__
 
 PACKAGES = (

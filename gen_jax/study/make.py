@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from gen_jax.errors import InputError
-from gen_jax.files import write_whole
+from gen_jax.runtime.files import write_whole
 from gen_jax.version import __version__
 
 # Goes up whenever the page changes in what it shows or records.

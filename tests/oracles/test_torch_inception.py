@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from gen_jax import inception
+from gen_jax.evaluation import inception_file
 from gen_jax.networks.inception import Inception
 
 torch = pytest.importorskip("torch", reason="PyTorch is an optional oracle: install gen_jax[torch]")
@@ -111,7 +111,7 @@ def both(tmp_path_factory):
         network(weights, torch.zeros(1, 3, 75, 75))
     path = tmp_path_factory.mktemp("inception") / "weights.pth"
     torch.save(weights, path)
-    return weights, inception.load(path), path
+    return weights, inception_file.load(path), path
 
 
 def close(ours, theirs):
@@ -135,7 +135,7 @@ def test_network(both, height, width):
 def test_images_to_features(both, shape):
     weights, loaded, _ = both
     images = np.random.default_rng(0).integers(0, 256, size=shape, dtype=np.uint8)
-    ours = inception.features(loaded)(images)
+    ours = inception_file.features(loaded)(images)
     with torch.no_grad():
         x = torch.from_numpy(images).permute(0, 3, 1, 2).expand(-1, 3, -1, -1).float() / 255.0
         x = F.interpolate(x, size=(299, 299), mode="bilinear", align_corners=False)
@@ -150,12 +150,12 @@ def test_both_forms_of_the_file_are_read_as_pytorch_reads_them(both, tmp_path):
     # The older form is that of PyTorch before 1.6, and PyTorch still writes it.
     torch.save(weights, tmp_path / "older.pth", _use_new_zipfile_serialization=False)
     assert path.read_bytes()[:2] == b"PK" != (tmp_path / "older.pth").read_bytes()[:2]
-    jax.tree.map(np.testing.assert_array_equal, inception.load(tmp_path / "older.pth").variables, loaded.variables)
+    jax.tree.map(np.testing.assert_array_equal, inception_file.load(tmp_path / "older.pth").variables, loaded.variables)
     # Parameters with their gradients' flags, and memory in another order, are state dicts too.
     other = {n: torch.nn.Parameter(w) if w.is_floating_point() else w for n, w in weights.items()}
     other["fc.weight"] = weights["fc.weight"].T.contiguous().T
     torch.save(other, tmp_path / "other.pth")
-    jax.tree.map(np.testing.assert_array_equal, inception.load(tmp_path / "other.pth").variables, loaded.variables)
+    jax.tree.map(np.testing.assert_array_equal, inception_file.load(tmp_path / "other.pth").variables, loaded.variables)
     read = torch.load(path, weights_only=True)
     kernel = loaded.variables["params"]["Mixed_7b"]["branch3x3_2b"]["conv"]["kernel"]
     np.testing.assert_array_equal(kernel.transpose(3, 2, 0, 1), read["Mixed_7b.branch3x3_2b.conv.weight"])

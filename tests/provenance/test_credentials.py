@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from gen_jax.errors import InputError
-from gen_jax.pictures import write_animation, write_png
 from gen_jax.provenance import check_identity, credentials, inspect, make_identity, read_record, sentences, sign, verify
+from gen_jax.provenance.pictures import write_animation, write_png
 from gen_jax.provenance.records import PNG, png_chunks
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from shrunk import shrunk
 
-from gen_jax.cli import main
+from gen_jax.cli.main import main
 from gen_jax.train import train
 
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
 from gen_jax.errors import InputError
-from gen_jax.pictures import write_animation, write_png
 from gen_jax.provenance import read_record
+from gen_jax.provenance.pictures import write_animation, write_png
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 RECORD = {"Comment": "AI-generated", "Config-SHA256": "ab" * 32, "Step": "300", "Seed": "7"}

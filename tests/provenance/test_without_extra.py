@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gen_jax.errors import InputError
-from gen_jax.pictures import write_png
 from gen_jax.provenance import check_identity, inspect, make_identity, sentences, sign, verify
+from gen_jax.provenance.pictures import write_png
 
 
 @pytest.mark.parametrize("name", ["c2pa", "cryptography"])

@@ -17,8 +17,8 @@ from shrunk import shrunk
 
 import gen_jax
 from gen_jax import randomness
-from gen_jax.compare import differences, protocol
 from gen_jax.errors import InputError
+from gen_jax.evaluation.compare import differences, protocol
 from gen_jax.report import report
 from gen_jax.report.build import _seconds
 from gen_jax.report.numbers import latest

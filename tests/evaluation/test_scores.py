@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gen_jax import data, features, scores
+from gen_jax import data
+from gen_jax.evaluation import extractors, scores
 from gen_jax.runtime import mesh
 
 # The kernel distance takes seconds: one test asks for it.
@@ -20,7 +21,7 @@ def ground(tmp_path_factory):
 
     os.environ["GEN_JAX_CACHE"], before = str(tmp_path_factory.mktemp("cache")), os.environ["GEN_JAX_CACHE"]
     digits = [data.make(name="digits", batch_size=8, image_size=8, split=split) for split in ("train", "test")]
-    yield scores.prepare(features.make("pixels", digits[0], None, None), *digits, mesh.make(1), groups=CHEAP)
+    yield scores.prepare(extractors.make("pixels", digits[0], None, None), *digits, mesh.make(1), groups=CHEAP)
     os.environ["GEN_JAX_CACHE"] = before
 
 

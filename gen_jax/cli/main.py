@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 
-from gen_jax import verbs
+from gen_jax.cli import verbs
 from gen_jax.errors import InputError, Interrupted
 from gen_jax.version import __version__
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gen_jax.diagnose import diagnose
+from gen_jax.report.diagnose import diagnose
 
 RNG = np.random.default_rng(0)
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gen_jax.cli import main
-from gen_jax.compare import compare, table
+from gen_jax.cli.main import main
+from gen_jax.evaluation.compare import compare, table
 from gen_jax.runtime import logbook
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gen_jax import data, features, scores
+from gen_jax import data
 from gen_jax.errors import InputError
+from gen_jax.evaluation import extractors, scores
 from gen_jax.method import State
 from gen_jax.program import Program
 from gen_jax.runtime import checkpoint, logbook
@@ -27,7 +28,7 @@ def grounds(config, program: Program, train: Callable) -> scores.Ground:
       InputError: the extractor does not go with the data, or `evaluate.best` is no metric of it.
     """
     images = program.dataset
-    extractor = features.make(config.evaluate.extractor or features.default(images), images, config.data, train)
+    extractor = extractors.make(config.evaluate.extractor or extractors.default(images), images, config.data, train)
     test = data.make(**config.data, split="test")
     count = min(config.evaluate.count, test.spec.size)
     ground = scores.prepare(extractor, images, test, program.mesh, count, scores.QUICK)

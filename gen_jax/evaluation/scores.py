@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gen_jax import features, metrics
+from gen_jax import metrics
 from gen_jax.data.dataset import Dataset
 from gen_jax.data.images import evenly
 from gen_jax.errors import InputError
-from gen_jax.features import Extractor, Features
+from gen_jax.evaluation import extractors
+from gen_jax.evaluation.extractors import Extractor, Features
 from gen_jax.runtime import logbook
 
 MOST = 10_000  # generated images where no number is asked for, and images that colour and texture look at
@@ -48,10 +49,10 @@ def prepare(
       count: generated images that will be compared; 0: as many as there are test images, at most 10,000. The floor is
         of as many test images, for all these metrics depend on how many images there are; of all where they are fewer.
     """
-    reference = features.of_dataset(extractor, train, np.arange(train.spec.size), mesh)
+    reference = extractors.of_dataset(extractor, train, np.arange(train.spec.size), mesh)
     count = count or min(test.spec.size, MOST)
     chosen = evenly(test.spec.size, count)
-    held_out = features.of_dataset(extractor, test, chosen, mesh)
+    held_out = extractors.of_dataset(extractor, test, chosen, mesh)
     ground = Ground(extractor, train, mesh, reference, held_out, count, {})
     floor = _scores(ground, held_out, test.gather(chosen)["image"], 0, groups)
     return ground._replace(floor={name: value for name, (value, _) in floor.items()})
@@ -78,7 +79,7 @@ def generated(
     firsts = [seed + i * count for i in range(seeds)]
     for first in firsts:
         images = draw(range(first, first + count))
-        seen = features.extract(ground.extractor, lambda rows, images=images: images[rows], count, ground.mesh)
+        seen = extractors.extract(ground.extractor, lambda rows, images=images: images[rows], count, ground.mesh)
         rounds.append(_scores(ground, seen, images, seed, groups))
     protocol = {
         "n_generated": count,

@@ -20,7 +20,7 @@ from PIL import Image
 
 from gen_jax import randomness
 from gen_jax.errors import InputError
-from gen_jax.pictures import write_png
+from gen_jax.provenance.pictures import write_png
 from gen_jax.run import Run
 from gen_jax.runtime import logbook
 

@@ -22,7 +22,7 @@ def train(arguments):
 
     overrides = dict(arguments.overrides)
     if arguments.dry_run:
-        from gen_jax.dry_run import describe
+        from gen_jax.cli.dry_run import describe
 
         if arguments.workdir:
             check_same_run(config, Path(arguments.workdir))
@@ -118,7 +118,7 @@ def prepare(arguments):
 
 def sample(arguments):
     """Draws images by seed."""
-    from gen_jax.pictures import grid, write_png
+    from gen_jax.provenance.pictures import grid, write_png
 
     run = _load(arguments)
     if arguments.columns < 0:
@@ -142,7 +142,7 @@ def sample(arguments):
 
 def interpolate(arguments):
     """Animates the way between seeds."""
-    from gen_jax.pictures import grid, write_animation
+    from gen_jax.provenance.pictures import grid, write_animation
 
     run = _load(arguments)
     seeds = _seeds(arguments.seeds)
@@ -162,7 +162,7 @@ def reconstruct(arguments):
     """Shows test images beside their reconstructions."""
     import numpy as np
 
-    from gen_jax.pictures import grid, write_png
+    from gen_jax.provenance.pictures import grid, write_png
 
     run = _load(arguments)
     dataset = run.dataset("test")
@@ -170,7 +170,7 @@ def reconstruct(arguments):
     if not 1 <= count <= dataset.spec.size:
         raise InputError(f"--count={count}: the test split has {dataset.spec.size} images")
     from gen_jax.data.images import evenly
-    from gen_jax.evaluate import as_seen
+    from gen_jax.evaluation.evaluate import as_seen
 
     index = evenly(dataset.spec.size, count)
     batch = as_seen(dataset, {**dataset.gather(index), "index": index}, seed=0)
@@ -191,7 +191,7 @@ def reconstruct(arguments):
 
 def evaluate(arguments):
     """Scores a run and prints the records."""
-    from gen_jax.evaluate import evaluate
+    from gen_jax.evaluation.evaluate import evaluate
 
     run = _load(arguments)
     records = evaluate(
@@ -211,7 +211,7 @@ def evaluate(arguments):
 
 def compare(arguments):
     """Prints the scores of several runs in one table."""
-    from gen_jax.compare import compare, table
+    from gen_jax.evaluation.compare import compare, table
 
     rows = compare([Path(run) for run in arguments.runs])
     print(json.dumps(rows, indent=1) if arguments.json else table(rows))
@@ -220,7 +220,7 @@ def compare(arguments):
 
 def export_dataset(arguments):
     """Writes generated images as a data set."""
-    from gen_jax.export import export_dataset
+    from gen_jax.export.dataset import export_dataset
 
     run = _load(arguments)
     if arguments.seed < 0:
@@ -252,8 +252,8 @@ def study(arguments):
         found = study.score(paths, Path(arguments.key), seed=arguments.seed, bootstrap=arguments.bootstrap)
         print(json.dumps(found, indent=1))
         return 0
-    from gen_jax.compare import short_names
     from gen_jax.data.images import evenly
+    from gen_jax.evaluation.compare import short_names
 
     paths = [Path(path) for path in arguments.paths]
     names = [*short_names(paths), *(["real"] if arguments.real or arguments.kind == "real_or_fake" else [])]
@@ -293,7 +293,7 @@ def identity(arguments):
 
 def detect(arguments):
     """Trains detectors of a run's images, and applies them."""
-    from gen_jax.detect import detect, read_images
+    from gen_jax.evaluation.detect import detect, read_images
     from gen_jax.runtime.logbook import append_rows
 
     run = _load(arguments)
@@ -372,7 +372,7 @@ def _tag(text):
 
 
 def _record(run, **choices):
-    from gen_jax.pictures import record
+    from gen_jax.provenance.pictures import record
 
     return record(run.path, run.step, run.weights, **choices)
 

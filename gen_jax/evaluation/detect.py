@@ -19,11 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gen_jax import scores
 from gen_jax.config.load import load as load_config
 from gen_jax.data.images import evenly
 from gen_jax.errors import InputError
-from gen_jax.features import extract, hash_arrays, of_run, recipe
+from gen_jax.evaluation import scores
+from gen_jax.evaluation.extractors import extract, hash_arrays, of_run, recipe
 from gen_jax.run import Run, load
 from gen_jax.runtime.compilation import cache_directory
 from gen_jax.train import train as fit

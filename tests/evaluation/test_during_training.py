@@ -8,7 +8,7 @@ import pytest
 from shrunk import shrunk
 
 import gen_jax
-from gen_jax.cli import main
+from gen_jax.cli.main import main
 from gen_jax.errors import InputError, Interrupted
 from gen_jax.runtime import checkpoint, logbook
 from gen_jax.train import train

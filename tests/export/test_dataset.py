@@ -9,7 +9,7 @@ from shrunk import shrunk
 
 import gen_jax
 from gen_jax import data, randomness
-from gen_jax.cli import main
+from gen_jax.cli.main import main
 from gen_jax.train import train
 
 
@@ -74,12 +74,12 @@ def test_nothing_is_overwritten_and_nothing_half_written_is_left(runs, tmp_path,
     assert main(["export-dataset", str(runs / "plain"), f"--out={tmp_path / 'taken'}"]) == 2
     assert "is there already" in capsys.readouterr().err
 
-    from gen_jax import export
+    from gen_jax.export import dataset
 
     def breaks(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export, "write_tfds", breaks)
+    monkeypatch.setattr(dataset, "write_tfds", breaks)
     assert main(["export-dataset", str(runs / "plain"), "--count=2", f"--out={out}"]) == 2
     assert "No space left" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]

@@ -150,11 +150,11 @@ def _random(pixels: int) -> Extractor:
 
 
 def _inception(path) -> Extractor:
-    from gen_jax import inception
+    from gen_jax.evaluation import inception_file
 
-    weights = inception.load(path)
-    about = {"extractor_sha256": weights.sha256, "resizer": inception.RESIZER}
-    see = inception.features(weights)  # a pytree: the weights are arguments of what is compiled
+    weights = inception_file.load(path)
+    about = {"extractor_sha256": weights.sha256, "resizer": inception_file.RESIZER}
+    see = inception_file.features(weights)  # a pytree: the weights are arguments of what is compiled
     return Extractor(weights.name, jax.jit(lambda see, images: see(images)), see, about)
 
 

@@ -8,8 +8,8 @@ from PIL import Image
 from shrunk import shrunk
 
 import gen_jax
-from gen_jax import detect
-from gen_jax.cli import main
+from gen_jax.cli.main import main
+from gen_jax.evaluation import detect
 from gen_jax.runtime import logbook
 from gen_jax.train import train
 

@@ -17,11 +17,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from gen_jax import data, features, metrics, randomness, scores
+from gen_jax import data, metrics, randomness
 from gen_jax.config import to_json
 from gen_jax.data.dataset import Dataset
 from gen_jax.errors import InputError
-from gen_jax.export import export_dataset
+from gen_jax.evaluation import extractors, scores
+from gen_jax.export.dataset import export_dataset
 from gen_jax.losses.bounds import bits_per_dimension
 from gen_jax.run import Run
 from gen_jax.runtime import logbook
@@ -53,7 +54,7 @@ def evaluate(
       count: generated images in each of these sets; 0: as many as there are test images, at most 10,000.
       limit: likelihood and reconstruction are measured on the first so many test images; 0 for all. Where a
         set is sorted by class, as a folder is, the first ones are of one class.
-      extractor: one of features.EXTRACTORS; "" for the classifier where there are labels, else random.
+      extractor: one of extractors.EXTRACTORS; "" for the classifier where there are labels, else random.
       weights: the file of the Inception network.
       classification_accuracy: also the accuracy on real images of a classifier that is trained on `count` samples of
         this run, a conditional one (Ravuri & Vinyals 2019).
@@ -84,8 +85,8 @@ def evaluate(
         "seed": seed,
     }
     if run.method.sample:  # made first: a wrong --extractor or --weights must not cost minutes
-        chosen = extractor or (features.default(train) if weights is None else "inception")
-        seen_by = features.make(chosen, train, run.config.data, fit, weights)
+        chosen = extractor or (extractors.default(train) if weights is None else "inception")
+        seen_by = extractors.make(chosen, train, run.config.data, fit, weights)
     found = []
     if run.method.bound and run.method.log_likelihood:
         found += [_with(score, on_test) for score in _likelihood(run, test, seed, samples, used)]
@@ -192,8 +193,8 @@ def _classification_accuracy(run, train, test, seed, count):
         if samples.spec.classes != run.spec.classes:
             drawn = f"{count} samples show {samples.spec.classes} of {run.spec.classes} classes"
             raise InputError(f"--classification_accuracy: {drawn}; draw more with --count")
-        learned = features.make("classifier", samples, section, fit)
-    known = features.make("classifier", train, run.config.data, fit)
+        learned = extractors.make("classifier", samples, section, fit)
+    known = extractors.make("classifier", train, run.config.data, fit)
 
     protocol = {
         "n_trained_on": samples.spec.size,
@@ -202,10 +203,10 @@ def _classification_accuracy(run, train, test, seed, count):
         "data_sha256": test.fingerprint(),
         "n_floor_trained_on": train.spec.size,
     }
-    floor = float(features.right(known, test, run.mesh).mean())  # of the same classifier, trained on real images
+    floor = float(extractors.right(known, test, run.mesh).mean())  # of the same classifier, trained on real images
     score = {
         "metric": "classification_accuracy",
-        **_mean(features.right(learned, test, run.mesh).astype(np.float64)),
+        **_mean(extractors.right(learned, test, run.mesh).astype(np.float64)),
         "floor": floor,
     }
     return [{**score, "protocol": protocol}]

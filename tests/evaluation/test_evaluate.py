@@ -5,8 +5,8 @@ import json
 import pytest
 from shrunk import shrunk
 
-from gen_jax import features
-from gen_jax.cli import main
+from gen_jax.cli.main import main
+from gen_jax.evaluation import extractors
 from gen_jax.train import train
 
 
@@ -15,7 +15,7 @@ def short(monkeypatch):
     """Classifiers of five steps."""
     from gen_jax.config import load
 
-    monkeypatch.setattr(features, "load_config", lambda name: load(name, [("train.steps", "5")]))
+    monkeypatch.setattr(extractors, "load_config", lambda name: load(name, [("train.steps", "5")]))
 
 
 @pytest.fixture(scope="module")

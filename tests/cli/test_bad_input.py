@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from shrunk import shrunk
 
-from gen_jax.cli import main
+from gen_jax.cli.main import main
 from gen_jax.train import train
 
 GAN_PENALTY = "--config.model.discriminator.name=dcgan --config.model.discriminator.norm=batch"

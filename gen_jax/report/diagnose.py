@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gen_jax.compare import along_training
+from gen_jax.evaluation.compare import along_training
 
 # Rows of single batches are noisy: the end of a run is its last tenth, and at least three rows.
 _END = 0.1

@@ -1,0 +1,1 @@
+"""The verbs of `gen-jax`: flags in, one-line errors out."""
