@@ -33,8 +33,7 @@ def normal(keys: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
 
 
-def labels(keys: jax.Array, classes: int) -> dict:
-    """A condition with one class [B] drawn uniformly for each key: the class is part of what a seed decides."""
+def classes(keys: jax.Array, count: int) -> jax.Array:
+    """One of `count` classes [B], drawn uniformly for each key: the class is part of what a seed decides."""
     # Folded, so that the class does not come from the bits that the noise of this key comes from.
-    draw = jax.vmap(lambda key: jax.random.randint(jax.random.fold_in(key, 1), (), 0, classes))
-    return {"label": draw(keys)}
+    return jax.vmap(lambda key: jax.random.randint(jax.random.fold_in(key, 1), (), 0, count))(keys)

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from gen_jax import data, methods
 from gen_jax.config import from_json
 from gen_jax.config.load import check
-from gen_jax.data.dataset import Dataset, Spec
+from gen_jax.data.dataset import Dataset, Spec, spec_from_json
 from gen_jax.errors import InputError
 from gen_jax.method import Method, State, Variables
 from gen_jax.program import abstract_state
@@ -120,5 +120,4 @@ def _best(path, config, spec, mesh, method, average) -> Run:
 
 def read_spec(path: Path) -> Spec:
     """The Spec in a run's data.json."""
-    values = json.loads((path / "data.json").read_text())["spec"]
-    return Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    return spec_from_json(json.loads((path / "data.json").read_text())["spec"])

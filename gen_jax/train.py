@@ -359,7 +359,7 @@ def _claim(stack, config, workdir, name, overrides, dataset):
     stack.enter_context(logbook.locked(workdir))
     if not (workdir / "data.json").exists():
         about = {"name": dataset.name, "split": dataset.split, "fingerprint": dataset.fingerprint()}
-        logbook.write_json(workdir / "data.json", {**about, "spec": dataset.spec._asdict()})
+        logbook.write_json(workdir / "data.json", {**about, "spec": dataset.spec.to_json()})
     logbook.write_json(workdir / "config.json", to_json(config))
     logbook.write_json(workdir / "overrides.json", {"config": name, "overrides": dict(overrides or {})})
 

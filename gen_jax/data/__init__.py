@@ -13,6 +13,7 @@ import PIL
 
 from gen_jax.data import cache, digits, folder, images, npz, order, tfds, transforms
 from gen_jax.data import resize as resizing
+from gen_jax.data.condition import Condition
 from gen_jax.data.dataset import Dataset, Spec
 from gen_jax.data.source import Source, Splits
 from gen_jax.errors import InputError
@@ -81,7 +82,8 @@ def make(
     if how.binary and binarize != "none":
         raise InputError(f"data.binarize={binarize}: {name} is binary already; set data.binarize=none")
     names = train.class_names
-    spec = Spec(how.shape, len(names), source.size, how.binary or binarize != "none", names)
+    conditions = {"label": Condition("label", (), len(names), names)} if names else {}
+    spec = Spec(how.shape, source.size, conditions, how.binary or binarize != "none")
 
     # All that pixels and labels depend on beside the files, as plain values.
     options = [split, source.size, names, how.shape, how.zero_one]

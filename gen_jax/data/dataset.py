@@ -11,15 +11,37 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from gen_jax.data.condition import Condition
+
 
 class Spec(NamedTuple):
     """What a model must know of its data."""
 
     shape: tuple[int, int, int]  # height, width, channels
-    classes: int  # 0: no labels
     size: int  # images in this split
+    conditions: Mapping[str, Condition] = {}  # what each image can be asked for by: its "label", its "text", ...
     binary: bool = False  # every pixel is 0 or 255 after `transform`
-    class_names: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are; 0: no labels."""
+        return self.conditions["label"].size if "label" in self.conditions else 0
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self.conditions["label"].names if "label" in self.conditions else ()
+
+    def to_json(self) -> dict:
+        """As plain dicts and lists, for a run's data.json."""
+        return {**self._asdict(), "conditions": {name: c._asdict() for name, c in self.conditions.items()}}
+
+
+def spec_from_json(values: Mapping) -> Spec:
+    """The Spec that `Spec.to_json` wrote."""
+    plain = lambda fields: {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    conditions = {name: Condition(**plain(c)) for name, c in values["conditions"].items()}
+    return Spec(**{**plain(values), "conditions": conditions})
 
 
 class Dataset(NamedTuple):

@@ -78,7 +78,7 @@ def _write(run, folder, count, seed, name, record, keys):
         for start in range(seed, seed + count, BLOCK):
             seeds = np.arange(start, min(start + BLOCK, seed + count))
             images = run.sampler.sample(run.variables, seeds)
-            labels = np.asarray(randomness.labels(randomness.image_keys(seeds), classes)["label"]) if classes else None
+            labels = np.asarray(randomness.classes(randomness.image_keys(seeds), classes)) if classes else None
             for i, image in enumerate(images):
                 label = None if labels is None else int(labels[i])
                 place = folder / "images" / ("" if label is None else _directory(label, names))

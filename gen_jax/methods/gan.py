@@ -228,7 +228,7 @@ def gan(
 
     def sample(variables, keys, condition=None, temperature=1.0):
         if classes and condition is None:
-            condition = randomness.labels(keys, classes)
+            condition = {"label": randomness.classes(keys, classes)}
         return decode(variables, temperature * latents(variables, keys), condition)
 
     return Method(

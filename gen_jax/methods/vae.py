@@ -183,7 +183,7 @@ def vae(
 
     def sample(variables, keys, condition=None, temperature=1.0):
         if classes and condition is None:
-            condition = randomness.labels(keys, classes)
+            condition = {"label": randomness.classes(keys, classes)}
         return decode(variables, temperature * latents(variables, keys), condition)
 
     def encode(variables, images, condition=None):

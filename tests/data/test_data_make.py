@@ -19,7 +19,7 @@ def test_digits_are_scikit_learns():
     expected = load_digits()
     train, test = digits(image_size=8), digits(image_size=8, split="test")
     held = np.arange(1797) % 6 == 5
-    assert train.spec == data.Spec((8, 8, 1), 10, 1498, False, tuple("0123456789"))
+    assert train.spec == data.Spec((8, 8, 1), 1498, {"label": data.Condition("label", (), 10, tuple("0123456789"))})
     assert test.spec == train.spec._replace(size=299)
     for dataset, chosen in ((train, ~held), (test, held)):
         pixels = dataset.resident["image"][..., 0]

@@ -23,7 +23,7 @@ def test_images_and_labels(open_npz):
     images, labels = pixels(), np.arange(20) % 3
     train = open_npz(images=images, labels=labels)
     held = np.arange(20) % 10 == 9
-    assert train.spec == data.Spec((6, 6, 1), 3, 18, False, ("0", "1", "2"))
+    assert train.spec == data.Spec((6, 6, 1), 18, {"label": data.Condition("label", (), 3, ("0", "1", "2"))})
     assert (train.resident["image"][..., 0] == images[~held]).all()
     assert (train.resident["condition"]["label"] == labels[~held]).all()
     test = open_npz("test", images=images, labels=labels)

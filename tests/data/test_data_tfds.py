@@ -20,7 +20,7 @@ def fake(root, folder, stored_as="array_record"):
 def test_mnist(tfds_data):
     train = data.make(name="mnist", batch_size=64, resident_megabytes=0)
     test = data.make(name="mnist", batch_size=64, split="test")
-    assert train.spec == data.Spec((28, 28, 1), 10, 60000, False, tuple("0123456789"))
+    assert train.spec == data.Spec((28, 28, 1), 60000, {"label": data.Condition("label", (), 10, tuple("0123456789"))})
     assert test.spec == train.spec._replace(size=10000)
     if test.fingerprint() == data.make(name="fashion_mnist", batch_size=64, split="test").fingerprint():
         pytest.xfail("the set called mnist in TFDS_DATA_DIR holds Fashion-MNIST's images and labels")
@@ -54,7 +54,7 @@ def test_pixels_and_labels_are_those_of_tfds(tfds_data):
 def test_binarized_mnist_is_scaled(tfds_data):
     train = data.make(name="binarized_mnist", batch_size=64, resident_megabytes=0)
     test = data.make(name="binarized_mnist", batch_size=64, split="test")
-    assert train.spec == data.Spec((28, 28, 1), 0, 50000, True)
+    assert train.spec == data.Spec((28, 28, 1), 50000, {}, True)
     assert test.spec.size == 10000
     for images in (train.gather(np.arange(100))["image"], test.resident["image"]):
         assert set(np.unique(images)) == {0, 255}

@@ -28,7 +28,7 @@ def test_both_forms_hold_the_images_of_the_seeds_and_their_classes(runs, tmp_pat
     assert capsys.readouterr().out.strip() == str(out)
     run = gen_jax.load(runs / "classes")
     images = run.sample(seed=5, count=30)
-    labels = np.asarray(randomness.labels(randomness.image_keys(np.arange(5, 35)), 10)["label"])
+    labels = np.asarray(randomness.classes(randomness.image_keys(np.arange(5, 35)), 10))
     files = sorted((out / "images").rglob("*.png"))
     assert len(files) == 30
     for file in files:

@@ -111,7 +111,7 @@ def test_class_of_a_seed_is_part_of_the_seed(tmp_path):
     variables = program.method.variables(program.init())
     keys = randomness.image_keys(np.arange(40))
     drawn = program.method.sample(variables, keys)
-    labels = randomness.labels(keys, 10)
+    labels = {"label": randomness.classes(keys, 10)}
     assert len(np.unique(labels["label"])) > 5
     np.testing.assert_array_equal(drawn, program.method.sample(variables, keys, labels))
     other = program.method.sample(variables, keys, {"label": jnp.zeros(40, jnp.int32)})
