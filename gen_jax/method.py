@@ -1,4 +1,4 @@
-"""The types that the whole house speaks: State, Variables, Method, and the metrics that leave a step.
+"""The types that the whole house speaks: Method, State, Variables, and the metrics that leave a step.
 
 A generative model is a `Method`: a NamedTuple of pure functions over pytrees, as an optax
 transformation is one. One loop trains any Method, one evaluator scores any, one sampler draws
@@ -17,6 +17,13 @@ from gen_jax.schedules import Schedule
 PyTree = Any
 
 
+class Variables(NamedTuple):
+    """What inference needs: no optimiser, no critic."""
+
+    params: PyTree
+    collections: PyTree
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class State:
@@ -28,25 +35,22 @@ class State:
     Attributes:
       step: int32 scalar, the number of completed updates.
       params: parameters by network name.
-      collections: whatever else a network carries (batch statistics, spectral-norm vectors),
-        by network name and Flax collection.
-      opt_state: optimiser states by network name.
-      average: the moving average that sampling and evaluation use, {"params": ..., "collections":
-        ...} with the networks that inference needs; empty where a method keeps none.
+      collections: whatever else there is, by network name: batch statistics, spectral-norm vectors, the arrays of a
+        fitted forest; under "frozen" the Variables of a source run.
+      opt_state: optimiser states.
+      average: the moving average of the Variables, which sampling and evaluation use; None where none is kept.
     """
 
     step: jax.Array
     params: PyTree
     collections: PyTree
     opt_state: PyTree
-    average: PyTree
+    average: Variables | None
 
 
-class Variables(NamedTuple):
-    """The inference part of a State: no optimiser, no critic."""
-
-    params: PyTree
-    collections: PyTree
+def born(params: PyTree, opt_state: PyTree = (), collections: PyTree = None, average: Variables | None = None) -> State:
+    """A State before its first update."""
+    return State(jnp.zeros((), jnp.int32), params, collections or {}, opt_state, average)
 
 
 class Mean(NamedTuple):
@@ -64,43 +68,80 @@ def mean(values: jax.Array) -> Mean:
 Metrics = Mapping[str, Mean]
 
 
-class Method(NamedTuple):
-    """A generative model (or a classifier) as functions. Only `init` and `variables` are mandatory.
+class Resources(NamedTuple):
+    """What a State is born from beside its key. Arguments, not closures: a captured array is baked into the program."""
 
-    Images are float32 [B, H, W, C] in [0, 1] wherever they enter or leave a Method, except inside
-    a training batch, which holds the uint8 images of the data set. Conditions are a dict of arrays
-    with leading axis B ({"label": int32 [B]}), or None. `keys` is an array [B] of typed keys, one an
-    image, so that image i depends neither on the batch it is drawn in nor on the number of devices.
+    mean: jax.Array  # float32 [H, W, C], the mean of the training images
+    source: Variables | None = None  # of the run that `source.run` names
+
+
+class Vocabulary(NamedTuple):
+    """What a tokenizer's codes are: int32 [B, *grid] in 0 .. size - 1."""
+
+    size: int
+    grid: tuple[int, ...]
+
+
+class Method(NamedTuple):
+    """A generative model (or a classifier) as functions. Only `init` is mandatory.
+
+    Images are float32 [B, H, W, C] in [0, 1] wherever they enter or leave a Method. Conditions are a dict of arrays
+    with leading axis B, those that `model.condition` names ({"label": int32 [B]}; {} for an unconditional model).
+    `keys` is an array [B] of typed keys, one an image, so that image i depends neither on the batch it is drawn in
+    nor on the number of devices.
+
+    A method learns by `step`, again and again, by `fit`, once, by both (then it is fitted after its last step), or
+    not at all.
     """
 
-    # (key, example batch, resources) -> State. Resources (the mean of the training images, another
-    # run's Variables, ...) are arguments and not closures: a captured array is baked into the program.
+    # (key, example batch, resources) -> State.
     init: Callable[..., State]
-    # (state, average=True) -> Variables.
-    variables: Callable[..., Variables]
     # (state, batches, key, hyper, variant) -> (State, Metrics); pure, written for the global batch.
     step: Callable[..., tuple[State, Metrics]] | None = None
+    # (state, dataset, key) -> (State, Metrics), on the host: what no gradient trains. The shapes are those of `init`.
+    fit: Callable[..., tuple[State, Metrics]] | None = None
+    # Names in params and collections that inference needs; () for all. See `variables_of`.
+    inference: tuple[str, ...] = ()
     # Global batches that one step eats (a GAN: critic steps + 1).
     draws: int = 1
-    # name -> Schedule; the loop evaluates them at state.step and passes the values as `hyper`.
+    # name -> Schedule; the loop evaluates them at each step and passes the values as `hyper`.
     schedules: Mapping[str, Schedule] = {}
     # step -> static value: lazy regularisation is two compiled steps, chosen on the host.
     variant: Callable[[int], Hashable] = lambda step: None
-    # (variables, keys, condition=None, temperature=1.0) -> images.
+    # (variables, keys, condition, temperature) -> images.
     sample: Callable[..., jax.Array] | None = None
-    # (variables, keys) -> latents [B, Z], drawn from the prior.
-    latents: Callable[..., jax.Array] | None = None
-    # (variables, images) -> latents [B, Z].
-    encode: Callable[..., jax.Array] | None = None
-    # (variables, latents, condition=None) -> images.
+    # (variables, keys) -> latents, any pytree with leading axis B, drawn from the prior.
+    latents: Callable[..., PyTree] | None = None
+    # (variables, images, condition) -> latents.
+    encode: Callable[..., PyTree] | None = None
+    # (variables, latents, condition) -> images.
     decode: Callable[..., jax.Array] | None = None
-    # (variables, images) -> images.
+    # (variables, images, condition) -> images.
     reconstruct: Callable[..., jax.Array] | None = None
+    # (variables, images, mask [B, H, W, 1], keys, condition) -> images: those pixels kept where the mask is 1.
+    complete: Callable[..., jax.Array] | None = None
     # (variables, images) -> {"features": [B, F], "probabilities": [B, K]}: of a classifier.
     features: Callable[..., Mapping[str, jax.Array]] | None = None
-    # (variables, images, keys [B], samples) -> [B] nats.
-    log_likelihood: Callable[..., jax.Array] | None = None
-    # (variables, images, keys [B]) -> {name: [B] nats}, the named terms of the bound.
+    # (variables, images, keys [B, K], condition) -> log p(x, z) - log q(z | x) [B, K] nats, of K samples an image.
+    log_weights: Callable[..., jax.Array] | None = None
+    # (variables, images, condition) -> log p(x) [B] nats, exact.
+    log_prob: Callable[..., jax.Array] | None = None
+    # (variables, images, keys [B], condition) -> {name: [B] nats}: every named term is evaluated.
     bound: Callable[..., Mapping[str, jax.Array]] | None = None
     # Whether likelihoods are probabilities of pixel values, so that bits/dim mean something, or densities.
     discrete: bool = True
+    # Of a method whose latents are codes.
+    vocabulary: Vocabulary | None = None
+
+
+def variables_of(method: Method, state: State, average: bool = True) -> Variables:
+    """The inference part of a State: its average where there is one and it is wanted."""
+    if average and state.average is not None:
+        return state.average
+    return of_inference(method.inference, state.params, state.collections)
+
+
+def of_inference(names: tuple[str, ...], params: PyTree, collections: PyTree) -> Variables:
+    """The Variables with these names only; () for all."""
+    keep = lambda tree: {name: tree[name] for name in names if name in tree} if names else tree
+    return Variables(keep(params), keep(collections))

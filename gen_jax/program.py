@@ -17,7 +17,7 @@ from gen_jax import data, methods, randomness
 from gen_jax.data.dataset import Dataset, Spec
 from gen_jax.data.loader import prefetch
 from gen_jax.errors import InputError
-from gen_jax.method import Mean, Method, State
+from gen_jax.method import Mean, Method, Resources, State
 from gen_jax.runtime import mesh as meshes
 
 
@@ -57,7 +57,7 @@ def build(config) -> Program:
     method = methods.make(config, dataset.spec)
     replicated = meshes.replicated(mesh)
 
-    resources = {"mean": jnp.asarray(dataset.mean())}
+    resources = Resources(jnp.asarray(dataset.mean()))
     init = jax.jit(partial(_init, config, dataset.spec, method), out_shardings=replicated)
     resident = None if dataset.resident is None else meshes.put(replicated, dataset.resident)
     jitted = jax.jit(
@@ -88,7 +88,7 @@ def _init(config, spec, method, resources):
 
 def abstract_state(config, spec: Spec, method: Method, mesh: Mesh) -> State:
     """Shapes and shardings of the State, without making one: what a checkpoint is restored into."""
-    state = jax.eval_shape(partial(_init, config, spec, method), {"mean": jnp.zeros(spec.shape)})
+    state = jax.eval_shape(partial(_init, config, spec, method), Resources(jnp.zeros(spec.shape)))
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=meshes.replicated(mesh)), state)
 
 

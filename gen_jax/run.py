@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import jax
@@ -16,7 +16,7 @@ from gen_jax.config import from_json
 from gen_jax.config.load import check
 from gen_jax.data.dataset import Dataset, Spec, spec_from_json
 from gen_jax.errors import InputError
-from gen_jax.method import Method, State, Variables
+from gen_jax.method import Method, State, Variables, variables_of
 from gen_jax.program import abstract_state
 from gen_jax.runtime import checkpoint
 from gen_jax.runtime import mesh as meshes
@@ -92,9 +92,9 @@ def load(path: str | Path, step: int | str | None = None, average: bool = True) 
         if step is not None and step not in steps:
             raise InputError(f"no checkpoint of step {step} in {path}; there are: {', '.join(map(str, steps))}")
         state, _ = saved.restore(steps[-1] if step is None else step, abstract_state(config, spec, method, mesh))
-    weights = "average" if average and state.average else "raw"
+    weights = "average" if average and state.average is not None else "raw"
     which = "final" if int(state.step) == config.train.steps else "step"
-    variables = method.variables(state, average)
+    variables = variables_of(method, state, average)
     return Run(path, config, spec, int(state.step), mesh, method, state, variables, weights, which)
 
 
@@ -105,7 +105,7 @@ def _best(path, config, spec, mesh, method, average) -> Run:
     if not (path / "best").is_dir():
         raise InputError(none)
     state = abstract_state(config, spec, method, mesh)
-    abstract = jax.eval_shape(method.variables, state)
+    abstract = jax.eval_shape(partial(variables_of, method), state)
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=meshes.replicated(mesh)), abstract
     )
@@ -114,7 +114,7 @@ def _best(path, config, spec, mesh, method, average) -> Run:
             raise InputError(none)
         step = saved.steps()[-1]
         variables, _ = saved.restore(step, abstract)
-    weights = "average" if state.average else "raw"
+    weights = "average" if state.average is not None else "raw"
     return Run(path, config, spec, step, mesh, method, None, Variables(*variables), weights, "best")
 
 

@@ -24,7 +24,7 @@ from gen_jax.config import flatten, to_json
 from gen_jax.data.images import evenly
 from gen_jax.errors import InputError, Interrupted
 from gen_jax.evaluation.during_training import grounds, judging
-from gen_jax.method import State
+from gen_jax.method import State, variables_of
 from gen_jax.program import Program, build
 from gen_jax.provenance.pictures import grid, record, write_png
 from gen_jax.runtime import checkpoint, logbook
@@ -248,10 +248,10 @@ class _Run:
         if self.sampler is None:
             return
         began = time.monotonic()
-        images = self.sampler.sample(self.program.method.variables(state), np.arange(GRID))
+        images = self.sampler.sample(variables_of(self.program.method, state), np.arange(GRID))
         if self.book:
             path = self.workdir / "samples" / f"step_{step:06d}.png"
-            weights = "average" if state.average else "raw"
+            weights = "average" if state.average is not None else "raw"
             write_png(path, grid(images), record(self.workdir, step, weights, seeds=f"0-{GRID - 1}"))
             self.tell(f"  saved {path.relative_to(self.workdir)}")
         self.progress.pause(time.monotonic() - began)

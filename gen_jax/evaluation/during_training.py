@@ -12,7 +12,7 @@ from pathlib import Path
 from gen_jax import data
 from gen_jax.errors import InputError
 from gen_jax.evaluation import extractors, scores
-from gen_jax.method import State
+from gen_jax.method import State, variables_of
 from gen_jax.program import Program
 from gen_jax.runtime import checkpoint, logbook
 from gen_jax.sample import Sampler
@@ -57,8 +57,8 @@ def judging(
     with checkpoint.opened(workdir / "best", keep=1) as best:
 
         def judge(state: State, step: int) -> str:
-            variables = program.method.variables(state)
-            weights = "average" if state.average else "raw"
+            variables = variables_of(program.method, state)
+            weights = "average" if state.average is not None else "raw"
             draw = lambda seeds: sampler.sample(variables, seeds)  # noqa: E731
             found = scores.generated(ground, draw, seed=FIRST_SEED, groups=scores.QUICK)
             chosen = next(score for score in found if score["metric"] == (config.evaluate.best or found[0]["metric"]))

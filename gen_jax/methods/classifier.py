@@ -13,9 +13,10 @@ import optax
 
 from gen_jax.data.dataset import Spec
 from gen_jax.errors import InputError
-from gen_jax.method import Method, State, Variables, mean
+from gen_jax.method import Method, State, born, mean
 from gen_jax.methods import sections
 from gen_jax.networks import CLASSIFIERS
+from gen_jax.optimizers import descend
 
 NETWORKS = {"classifier": CLASSIFIERS}
 MODEL = {}
@@ -45,7 +46,7 @@ def classifier(network, optimizer, schedules: dict) -> Method:
     def init(key, example, resources):
         params = {"classifier": network.init(key, _to_float(example["image"]))["params"]}
         rule = optimizer(learning_rate=0.0, b2=0.999)
-        return State(jnp.zeros((), jnp.int32), params, {}, rule.init(params), {})
+        return born(params, rule.init(params))
 
     def features(variables, images):
         values, logits = network.apply({"params": variables.params["classifier"]}, images)
@@ -58,22 +59,13 @@ def classifier(network, optimizer, schedules: dict) -> Method:
         def loss(params):
             _, logits = network.apply({"params": params["classifier"]}, _to_float(batch["image"]))
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-            return losses.mean(), {"loss": losses, "accuracy": logits.argmax(-1) == labels}
+            return losses, {"loss": losses, "accuracy": logits.argmax(-1) == labels}
 
-        grads, parts = jax.grad(loss, has_aux=True)(state.params)
         rule = optimizer(learning_rate=hyper["learning_rate"], b2=hyper["b2"])
-        updates, opt_state = rule.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        metrics = {name: mean(value) for name, value in parts.items()}
-        return State(state.step + 1, params, {}, opt_state, {}), metrics
+        params, opt_state, parts = descend(loss, state.params, state.opt_state, rule)
+        return State(state.step + 1, params, {}, opt_state, None), {name: mean(x) for name, x in parts.items()}
 
-    return Method(
-        init=init,
-        variables=lambda state, average=True: Variables(state.params, state.collections),
-        step=step,
-        schedules=schedules,
-        features=features,
-    )
+    return Method(init=init, step=step, schedules=schedules, features=features)
 
 
 def _to_float(images):

@@ -7,22 +7,22 @@ added to the critic's loss. One step is `train.critic_steps` critic updates, eac
 then one generator update on one more (the relativistic game compares with fresh reals).
 """
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 
 from gen_jax import randomness
 from gen_jax.data.dataset import Spec
 from gen_jax.errors import InputError
 from gen_jax.losses import adversarial, penalties
-from gen_jax.method import Mean, Method, State, Variables, mean
+from gen_jax.method import Mean, Method, born, mean, of_inference
 from gen_jax.methods import sections
 from gen_jax.networks import DISCRIMINATORS, GENERATORS
-from gen_jax.optimizers import update_average
+from gen_jax.optimizers import descend, update_average
 
 NETWORKS = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}
 MODEL = {"latent_size": 64, "conditional": False}
@@ -36,6 +36,7 @@ OBJECTIVE = {
 OPTIMIZER = {"b1": 0.0, "b2": 0.99, "discriminator_ratio": 1.0}
 TRAIN = {"critic_steps": 1}
 
+INFERENCE = ("generator",)  # what sampling needs: no critic
 PENALTIES = ("r1_weight", "r2_weight", "gradient_penalty_weight")
 
 
@@ -111,28 +112,18 @@ def gan(
         images = _to_signed(example["image"])
         condition = example.get("condition")
         latents = jnp.zeros((images.shape[0], latent_size))
-        born = {
+        made = {
             "generator": generator.init(key_generator, latents, condition, train=True),
             "discriminator": discriminator.init(key_discriminator, images, condition, train=True),
         }
-        params = {name: variables["params"] for name, variables in born.items()}
+        params = {name: variables["params"] for name, variables in made.items()}
         collections = {
             name: {kind: value for kind, value in variables.items() if kind != "params"}
-            for name, variables in born.items()
+            for name, variables in made.items()
         }
         rule = optimizer(learning_rate=0.0, b2=0.999)
-        return State(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            collections=collections,
-            opt_state={name: rule.init(params[name]) for name in params},
-            average=_inference(params, collections) if keep_average else {},
-        )
-
-    def variables(state, average=True):
-        if average and state.average:
-            return Variables(**state.average)
-        return Variables(**_inference(state.params, state.collections))
+        average = of_inference(INFERENCE, params, collections) if keep_average else None
+        return born(params, {name: rule.init(params[name]) for name in params}, collections, average)
 
     def noise_and_condition(key, batch):
         """Latents and, for a conditional model, the classes to draw: a row's own label."""
@@ -168,9 +159,8 @@ def gan(
             }
             return value, (parts, collections)
 
-        grads, (parts, collections) = jax.grad(loss, has_aux=True)(state.params["discriminator"])
         learning_rate = hyper["learning_rate"] * discriminator_ratio
-        return _updated(state, "discriminator", grads, collections, learning_rate, hyper["b2"]), parts
+        return moved(state, "discriminator", loss, learning_rate, hyper["b2"])
 
     def update_generator(state, batch, key, hyper):
         latents, condition = noise_and_condition(key, batch)
@@ -186,36 +176,32 @@ def gan(
             )
             # Only the relativistic game looks at the reals; elsewhere the compiler drops them.
             losses = game(critic(reals)[0], critic(fakes)[0])
-            return losses.generator.mean(), ({"g": losses.generator}, collections)
+            return losses.generator, ({"g": losses.generator}, collections)
 
-        grads, (parts, collections) = jax.grad(loss, has_aux=True)(state.params["generator"])
-        return _updated(state, "generator", grads, collections, hyper["learning_rate"], hyper["b2"]), parts
+        return moved(state, "generator", loss, hyper["learning_rate"], hyper["b2"])
 
-    def _updated(state, name, grads, collections, learning_rate, b2):
+    def moved(state, name, loss, learning_rate, b2):
+        """The state after one update of the player `name`, and the parts of its loss."""
         rule = optimizer(learning_rate=learning_rate, b2=b2)
-        updates, opt_state = rule.update(grads, state.opt_state[name], state.params[name])
-        params = optax.apply_updates(state.params[name], updates)
-        return State(
-            state.step,
-            {**state.params, name: params},
-            {**state.collections, name: collections},
-            {**state.opt_state, name: opt_state},
-            state.average,
-        )
+        params, opt_state, (parts, collections) = descend(loss, state.params[name], state.opt_state[name], rule)
+        return dataclasses.replace(
+            state,
+            params={**state.params, name: params},
+            collections={**state.collections, name: collections},
+            opt_state={**state.opt_state, name: opt_state},
+        ), parts
 
     def step(state, batches, key, hyper, variant):
         keys = jax.random.split(key, critic_steps + 1)
         for i in range(critic_steps):  # unrolled: on CPU a convolution in a compiled loop is 19 times slower
             state, critic_parts = update_critic(state, batches[i], keys[i], hyper, penalise=variant)
         state, generator_parts = update_generator(state, batches[-1], keys[-1], hyper)
-        average = state.average
-        if average:
-            now = _inference(state.params, state.collections)
-            average = update_average(average, now, hyper["average"], batches[0]["image"].shape[0])
+        now = of_inference(INFERENCE, state.params, state.collections)
+        average = update_average(state.average, now, hyper["average"], len(batches[0]["image"]))
         metrics = {name: mean(value) for name, value in (critic_parts | generator_parts).items()}
         for name in penalty_names:  # the same names at every step, counted 0 where not computed
             metrics.setdefault(name.removesuffix("_weight"), Mean(jnp.float32(0), jnp.float32(0)))
-        return State(state.step + 1, state.params, state.collections, state.opt_state, average), metrics
+        return dataclasses.replace(state, step=state.step + 1, average=average), metrics
 
     def latents(variables, keys):
         return randomness.normal(keys, (latent_size,))
@@ -233,7 +219,7 @@ def gan(
 
     return Method(
         init=init,
-        variables=variables,
+        inference=INFERENCE,
         step=step,
         draws=critic_steps + 1,
         schedules=schedules,
@@ -249,14 +235,6 @@ def _penalties(critic, reals, fakes, key):
         "r1_weight": lambda: penalties.r1(critic, reals),
         "r2_weight": lambda: penalties.r2(critic, fakes),
         "gradient_penalty_weight": lambda: penalties.gradient_penalty(critic, reals, fakes, key),
-    }
-
-
-def _inference(params, collections):
-    """What sampling needs: the generator and its statistics."""
-    return {
-        "params": {"generator": params["generator"]},
-        "collections": {"generator": collections["generator"]},
     }
 
 

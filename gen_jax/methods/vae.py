@@ -12,26 +12,22 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 
 from gen_jax import randomness
 from gen_jax.data.dataset import Spec
 from gen_jax.errors import InputError
 from gen_jax.losses import bounds, divergences, likelihoods
-from gen_jax.method import Method, State, Variables, mean
+from gen_jax.method import Method, State, Variables, born, mean
 from gen_jax.methods import sections
 from gen_jax.networks import DECODERS, ENCODERS
-from gen_jax.optimizers import update_average
+from gen_jax.optimizers import descend, update_average
 
 NETWORKS = {"encoder": ENCODERS, "decoder": DECODERS}
 MODEL = {"latent_size": 64, "conditional": False}
 OBJECTIVE = {"likelihood": "bernoulli", "scale": "learned", "log_scale": -1.0, "beta": 1.0}
 OPTIMIZER = {"learning_rate": 1e-3}
 TRAIN = {}
-
-# Decoded samples held at once while estimating a likelihood: 20 to an image.
-_BLOCK = 20
 
 
 class Likelihood(NamedTuple):
@@ -120,21 +116,11 @@ def vae(
             params["likelihood"] = {"log_scale": jnp.full((images.shape[-1],), log_scale)}
         # The decoder starts at the mean image: without this the first epochs only learn where the ink is.
         output = params["decoder"]["output"]
-        start = likelihood.inverse_mean(resources["mean"])
+        start = likelihood.inverse_mean(resources.mean)
         per_pixel = output["bias"].size == start.size
         output["bias"] = (start if per_pixel else start.mean((0, 1))).reshape(output["bias"].shape)
-        return State(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            collections={},
-            opt_state=optimizer(learning_rate=0.0, b2=0.999).init(params),
-            average={"params": params, "collections": {}} if keep_average else {},
-        )
-
-    def variables(state, average=True):
-        if average and state.average:
-            return Variables(**state.average)
-        return Variables(state.params, state.collections)
+        average = Variables(params, {}) if keep_average else None
+        return born(params, optimizer(learning_rate=0.0, b2=0.999).init(params), average=average)
 
     def posterior(params, images, condition=None):
         return encoder.apply({"params": params["encoder"]}, images, condition)
@@ -162,18 +148,12 @@ def vae(
         def loss(params):
             parts = terms(params, images, noise, batch.get("condition"))
             parts["loss"] = -bounds.elbo(parts["log_likelihood"], parts["kl"], hyper["beta"])
-            return parts["loss"].mean(), parts
+            return parts["loss"], parts
 
-        grads, parts = jax.grad(loss, has_aux=True)(state.params)
         rule = optimizer(learning_rate=hyper["learning_rate"], b2=hyper["b2"])
-        updates, opt_state = rule.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        average = state.average
-        if average:
-            now = {"params": params, "collections": {}}
-            average = update_average(average, now, hyper["average"], images.shape[0])
-        metrics = {name: mean(value) for name, value in parts.items()}
-        return State(state.step + 1, params, {}, opt_state, average), metrics
+        params, opt_state, parts = descend(loss, state.params, state.opt_state, rule)
+        average = update_average(state.average, Variables(params, {}), hyper["average"], len(images))
+        return State(state.step + 1, params, {}, opt_state, average), {name: mean(x) for name, x in parts.items()}
 
     def latents(variables, keys):
         return randomness.normal(keys, (latent_size,))
@@ -196,38 +176,20 @@ def vae(
         parts = terms(variables.params, images, randomness.normal(keys, (latent_size,)), condition)
         return {**parts, "elbo": bounds.elbo(parts["log_likelihood"], parts["kl"])}
 
-    @partial(jax.jit, static_argnames="count")
-    def log_weights(params, images, condition, mu, log_std, keys, start, count):
-        """log p(x, z) - log q(z | x) of `count` samples a row: [B, count]."""
-        # Rows stay the leading axis, so that the reshape below moves nothing between devices.
-        sample_keys = jax.vmap(lambda key: jax.vmap(lambda i: jax.random.fold_in(key, i))(start + jnp.arange(count)))
-        noise = jax.vmap(lambda k: randomness.normal(k, (latent_size,)))(sample_keys(keys))
-        latents = mu[:, None] + jnp.exp(log_std)[:, None] * noise
+    def log_weights(variables, images, keys, condition=None):
+        count = keys.shape[1]
+        mu, log_std = (x[:, None] for x in posterior(variables.params, images, condition))
+        noise = jax.vmap(lambda k: randomness.normal(k, (latent_size,)))(keys)
+        latents = mu + jnp.exp(log_std) * noise
+        # Rows stay the leading axis, so that the reshape moves nothing between devices.
         repeat = partial(jax.tree.map, lambda x: jnp.repeat(x, count, axis=0))
-        raw = decode_raw(params, latents.reshape(-1, latent_size), repeat(condition))
-        log_p = log_prob(params, repeat(images), raw).reshape(-1, count)
+        raw = decode_raw(variables.params, latents.reshape(-1, latent_size), repeat(condition))
+        log_p = log_prob(variables.params, repeat(images), raw).reshape(-1, count)
         # log p(z) - log q(z | x): the normalising constants of the two Gaussians cancel.
-        return log_p + (0.5 * noise**2 + log_std[:, None] - 0.5 * latents**2).sum(-1)
-
-    def log_likelihood(variables, images, keys, samples, condition=None):
-        """Importance-weighted estimate with `samples` draws, in blocks: memory does not grow with it.
-
-        The loop over blocks is Python's, for on CPU a convolution inside a compiled loop is some 19 times
-        slower: call this as it is, not under jit.
-        """
-        mu, log_std = encode_posterior(variables.params, images, condition)
-        total = jnp.full(images.shape[0], -jnp.inf)
-        for start in range(0, samples, _BLOCK):
-            count = min(_BLOCK, samples - start)
-            block = log_weights(variables.params, images, condition, mu, log_std, keys, start, count)
-            total = jnp.logaddexp(total, jax.nn.logsumexp(block, axis=1))
-        return total - jnp.log(samples)
-
-    encode_posterior = jax.jit(posterior)
+        return log_p + (0.5 * noise**2 + log_std - 0.5 * latents**2).sum(-1)
 
     return Method(
         init=init,
-        variables=variables,
         step=step,
         schedules=schedules,
         sample=sample,
@@ -235,7 +197,7 @@ def vae(
         encode=encode,
         decode=decode,
         reconstruct=reconstruct,
-        log_likelihood=log_likelihood,
+        log_weights=log_weights,
         bound=bound,
         discrete=likelihood.discrete,
     )

@@ -6,6 +6,7 @@ import pytest
 from shrunk import shrunk
 
 from gen_jax.errors import InputError
+from gen_jax.method import variables_of
 from gen_jax.program import build
 
 
@@ -13,7 +14,7 @@ def test_loss_is_the_negative_log_probability_of_the_label(tmp_path):
     program = build(shrunk("classifier", tmp_path))
     feed = next(program.feeds(0, 1, 1))
     before = program.init()
-    variables = jax.device_get(program.method.variables(before))
+    variables = jax.device_get(variables_of(program.method, before))
     _, metrics = program.update(before, feed, program.variants(0, 1))
     index = np.asarray(feed["index"])[0, 0]
     batch = program.dataset.gather(index)
@@ -27,7 +28,7 @@ def test_loss_is_the_negative_log_probability_of_the_label(tmp_path):
 
 def test_features_are_not_negative_and_do_not_depend_on_the_batch(tmp_path):
     program = build(shrunk("classifier", tmp_path))
-    variables = program.method.variables(program.init())
+    variables = variables_of(program.method, program.init())
     images = np.random.default_rng(0).random((6, 16, 16, 1), np.float32)
     whole = program.method.features(variables, images)
     assert whole["features"].shape == (6, 8) and whole["probabilities"].shape == (6, program.dataset.spec.classes)

@@ -8,6 +8,7 @@ from shrunk import shrunk
 
 from gen_jax import randomness
 from gen_jax.losses.adversarial import OBJECTIVES
+from gen_jax.method import variables_of
 from gen_jax.networks import convnet
 from gen_jax.program import build
 
@@ -94,8 +95,8 @@ def test_average_follows_its_half_life(tmp_path):
     """A half-life of one batch: the average moves half of the way."""
     before, after, _, _ = run_one(shrunk("gan_digits", tmp_path, optimizer__average=64.0, **SGD))
     half = jax.tree.map(lambda x, y: (x + y) / 2, before.params["generator"], after.params["generator"])
-    assert_close(after.average["params"]["generator"], half)
-    assert set(after.average["params"]) == {"generator"}
+    assert_close(after.average.params["generator"], half)
+    assert set(after.average.params) == {"generator"}
 
 
 def test_statistics_are_averaged_with_the_parameters(tmp_path):
@@ -103,12 +104,12 @@ def test_statistics_are_averaged_with_the_parameters(tmp_path):
     stats = lambda state: state.collections["generator"]["batch_stats"]
     assert not equal(stats(before), stats(after))
     half = jax.tree.map(lambda x, y: (x + y) / 2, stats(before), stats(after))
-    assert_close(after.average["collections"]["generator"]["batch_stats"], half)
+    assert_close(after.average.collections["generator"]["batch_stats"], half)
 
 
 def test_class_of_a_seed_is_part_of_the_seed(tmp_path):
     program = build(shrunk("gan_digits", tmp_path, model__conditional="true"))
-    variables = program.method.variables(program.init())
+    variables = variables_of(program.method, program.init())
     keys = randomness.image_keys(np.arange(40))
     drawn = program.method.sample(variables, keys)
     labels = {"label": randomness.classes(keys, 10)}
