@@ -3,6 +3,7 @@
 `build` is what the loop, the tests of sharding and the benchmarks share.
 """
 
+import dataclasses
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
 from itertools import groupby
@@ -33,8 +34,11 @@ class Program(NamedTuple):
     abstract: State
     # (state, feed, variants) -> (State, metrics [n] each); donates the state. `variants` is static.
     update: Callable[[State, Any, tuple[Hashable, ...]], tuple[State, Mapping[str, Mean]]]
-    # (step, stop, updates a call) -> what `update` eats, call by call.
-    feeds: Callable[[int, int, int], Iterator[Any]]
+    # (step) -> what `update` eats, call by call, from there to the end.
+    feeds: Callable[[int], Iterator[Any]]
+    length: "Length"
+    # (State) -> (State, metrics [1] each): `Method.fit`, its result on the devices.
+    fit: Callable[[State], tuple[State, Mapping[str, Mean]]]
     # The jitted function behind `update`, and its leading arguments (for lowering and cost analysis).
     jitted: Callable
     resident: Any
@@ -42,6 +46,31 @@ class Program(NamedTuple):
     def variants(self, step: int, count: int) -> tuple[Hashable, ...]:
         """The static variant of each of the `count` updates from `step` on."""
         return tuple(self.method.variant(i) for i in range(step, step + count))
+
+
+class Length(NamedTuple):
+    """How long a run is and how often it does what, in updates; a method without `step` makes one, which is no work."""
+
+    steps: int = 1
+    steps_per_call: int = 1
+    log_every: int = 1
+    checkpoint_every: int = 0
+    keep_checkpoints: int = 1
+
+
+def length(config) -> Length:
+    """The Length of a config.
+
+    Raises:
+      InputError: a number of updates that is no whole number of calls.
+    """
+    if "train" not in config:
+        return Length()
+    t = config.train
+    for field in ("steps", "log_every", "sample_every", "checkpoint_every", "evaluate_every"):
+        if t[field] % t.steps_per_call:
+            raise InputError(f"train.{field}={t[field]}: must be a multiple of train.steps_per_call={t.steps_per_call}")
+    return Length(**{name: t[name] for name in Length._fields})
 
 
 def build(config) -> Program:
@@ -55,25 +84,27 @@ def build(config) -> Program:
         raise InputError(f"data.batch_size={config.data.batch_size} must be divisible by {mesh.size} devices")
     dataset = data.make(**config.data)
     method = methods.make(config, dataset.spec)
-    replicated = meshes.replicated(mesh)
-
     resources = Resources(jnp.asarray(dataset.mean()))
-    init = jax.jit(partial(_init, config, dataset.spec, method), out_shardings=replicated)
-    resident = None if dataset.resident is None else meshes.put(replicated, dataset.resident)
+    abstract = abstract_state(config, dataset.spec, method, mesh)
+    layout = jax.tree.map(lambda x: x.sharding, abstract)
+    init = jax.jit(partial(_init, config, dataset.spec, method), out_shardings=layout)
+    resident = None if dataset.resident is None else meshes.put(meshes.replicated(mesh), dataset.resident)
     jitted = jax.jit(
         partial(_update, config, dataset, method, mesh),
         static_argnames="variants",
         donate_argnames="state",
-        out_shardings=replicated,
+        out_shardings=(layout, meshes.replicated(mesh)),
     )
     return Program(
         dataset=dataset,
         method=method,
         mesh=mesh,
         init=lambda: init(resources),
-        abstract=abstract_state(config, dataset.spec, method, mesh),
+        abstract=abstract,
+        length=length(config),
         update=lambda state, feed, variants: jitted(state, feed, resident, variants=variants),
-        feeds=partial(_feeds, config, dataset, method.draws, mesh),
+        feeds=partial(_feeds, config, dataset, method, mesh),
+        fit=partial(_fit, config, dataset, method, layout),
         jitted=jitted,
         resident=resident,
     )
@@ -89,7 +120,7 @@ def _init(config, spec, method, resources):
 def abstract_state(config, spec: Spec, method: Method, mesh: Mesh) -> State:
     """Shapes and shardings of the State, without making one: what a checkpoint is restored into."""
     state = jax.eval_shape(partial(_init, config, spec, method), Resources(jnp.zeros(spec.shape)))
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=meshes.replicated(mesh)), state)
+    return meshes.laid_out(mesh, state)
 
 
 def _update(config, dataset, method, mesh, state, feed, resident, variants):
@@ -102,6 +133,8 @@ def _update(config, dataset, method, mesh, state, feed, resident, variants):
         return dataset.transform(batch, jax.random.fold_in(key, position))
 
     def one(state, feed, variant):
+        if method.step is None:
+            return dataclasses.replace(state, step=state.step + 1), {}
         key = jax.random.fold_in(randomness.stream(config.seed, randomness.TRAIN), state.step)
         batches = tuple(
             fetch(jax.tree.map(lambda x, i=i: x[i], feed), state.step * method.draws + i) for i in range(method.draws)
@@ -130,8 +163,19 @@ def unrolled(mesh: Mesh) -> bool:
     return mesh.devices.flat[0].platform == "cpu"
 
 
-def _feeds(config, dataset, draws, mesh, start, stop, per_call):
-    """For each call of up to `per_call` updates: batches on the devices, axes [updates, draws, batch]."""
+def _fit(config, dataset, method, layout, state):
+    """The state after `Method.fit`, which every process computes for itself, from the same data and key."""
+    key = jax.random.fold_in(randomness.stream(config.seed, randomness.TRAIN), state.step)
+    new, metrics = method.fit(state, dataset, key)
+    return jax.tree.map(meshes.put, layout, new), jax.tree.map(lambda x: np.asarray(x)[None], metrics)
+
+
+def _feeds(config, dataset, method, mesh, start):
+    """For each call of some updates: batches on the devices, axes [updates, draws, batch]."""
+    draws, (stop, per_call) = method.draws, length(config)[:2]
+    if method.step is None:
+        yield from [None] * (stop - start)
+        return
     rows = meshes.local_rows(mesh, config.data.batch_size)
 
     def stacked(batches, updates):

@@ -106,14 +106,11 @@ def _best(path, config, spec, mesh, method, average) -> Run:
         raise InputError(none)
     state = abstract_state(config, spec, method, mesh)
     abstract = jax.eval_shape(partial(variables_of, method), state)
-    abstract = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=meshes.replicated(mesh)), abstract
-    )
     with checkpoint.opened(path / "best", read_only=True) as saved:
         if not saved.steps():
             raise InputError(none)
         step = saved.steps()[-1]
-        variables, _ = saved.restore(step, abstract)
+        variables, _ = saved.restore(step, meshes.laid_out(mesh, abstract))
     weights = "average" if state.average is not None else "raw"
     return Run(path, config, spec, step, mesh, method, None, Variables(*variables), weights, "best")
 

@@ -3,6 +3,8 @@
 import numpy as np
 
 from gen_jax.config import load
+from gen_jax.evaluation.during_training import observers
+from gen_jax.train import train
 
 SHAPES = {
     "vae_digits": (16, 16, 1),
@@ -49,3 +51,8 @@ def shrunk(name, folder, **overrides):
         small["train__critic_steps"] = 2
     small |= overrides
     return load(name, [(k.replace("__", "."), str(v)) for k, v in small.items()])
+
+
+def trained(config, workdir, **options):
+    """Trains as `gen-jax train` does: with grids, and scores where the config asks for them."""
+    return train(config, workdir, observers=observers(config), **options)

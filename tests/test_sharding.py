@@ -13,7 +13,7 @@ from gen_jax.runtime import checkpoint
 def compiled(config):
     """The Program, its inputs for the first update, and the compiled update."""
     program = build(config)
-    feed = next(program.feeds(0, 1, 1))
+    feed = next(program.feeds(0))
     lowered = program.jitted.lower(program.abstract, feed, program.resident, variants=program.variants(0, 1))
     return program, feed, lowered.compile()
 

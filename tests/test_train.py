@@ -13,10 +13,11 @@ import jax
 import numpy as np
 import pytest
 from shrunk import shrunk
+from shrunk import trained as train
 
 import gen_jax
 from gen_jax.errors import InputError
-from gen_jax.train import NonFinite, train
+from gen_jax.train import NonFinite
 
 SMALL = {
     "vae_digits": ["--config.model.encoder.widths=32", "--config.model.decoder.widths=32"],

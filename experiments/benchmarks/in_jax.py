@@ -22,6 +22,9 @@ def build(model: str, batch: int, dtype: str, device: str, steps_per_call: int =
     config.data.batch_size = batch
     config.model.dtype = dtype
     config.mesh.devices = 1
+    config.train.steps, config.train.steps_per_call = FOREVER, steps_per_call
+    config.train.log_every = FOREVER
+    config.train.update({f"{name}_every": 0 for name in ("sample", "checkpoint")})
     check(config)
     complete(config)
     with tempfile.TemporaryDirectory() as folder:
@@ -29,7 +32,7 @@ def build(model: str, batch: int, dtype: str, device: str, steps_per_call: int =
         shape = (28, 28, 1) if model == "vae" else (32, 32, 3)
         np.savez(config.data.path, images=np.random.default_rng(0).integers(0, 256, (EXAMPLES, *shape), np.uint8))
         program = build_program(config)
-    feeds = program.feeds(0, FOREVER, steps_per_call)
+    feeds = program.feeds(0)
     held = {"state": program.init(), "step": 0}
     counts = sorted(sum(leaf.size for leaf in jax.tree.leaves(p)) for p in held["state"].params.values())
 

@@ -6,7 +6,7 @@ import jax
 from flax import traverse_util
 
 from gen_jax.program import build
-from gen_jax.train import short
+from gen_jax.runtime.progress import short
 
 
 def describe(config) -> str:
@@ -25,7 +25,7 @@ def describe(config) -> str:
     memory = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     lines.append(f"state: {memory / 2**20:.1f} MiB a device (parameters, optimiser, averages)")
     per_call = config.train.steps_per_call
-    feed = next(program.feeds(0, per_call, per_call))
+    feed = next(program.feeds(0))
     began = time.monotonic()
     compiled = program.jitted.lower(state, feed, program.resident, variants=program.variants(0, per_call)).compile()
     lines.append(f"compiled {per_call} update(s) in {time.monotonic() - began:.1f} s")

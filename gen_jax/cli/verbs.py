@@ -17,15 +17,19 @@ def train(arguments):
     """Trains a config, or goes on with a run."""
     config = _config(arguments)
     _start(arguments)
+    from gen_jax.evaluation.during_training import observers
     from gen_jax.runtime import logbook
-    from gen_jax.train import Failed, check_same_run, train
+    from gen_jax.runtime.directory import check_same_run
+    from gen_jax.train import Failed, train
 
     overrides = dict(arguments.overrides)
     if arguments.dry_run:
         from gen_jax.cli.dry_run import describe
+        from gen_jax.config import to_json
+        from gen_jax.program import length
 
         if arguments.workdir:
-            check_same_run(config, Path(arguments.workdir))
+            check_same_run(to_json(config), length(config).steps, Path(arguments.workdir))
         print(describe(config))
         return 0
     name = Path(arguments.config.partition(":")[0]).stem
@@ -37,7 +41,7 @@ def train(arguments):
         short = "-".join(f"{path.rpartition('.')[2]}{value}" for path, value in overrides.items())
         workdir = logbook.create(Path("runs"), name + (f"-{short}" if short else ""))
     try:
-        train(config, workdir, say=True, name=arguments.config, overrides=overrides)
+        train(config, workdir, observers=observers(config), say=True, name=arguments.config, overrides=overrides)
     except Failed as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -5,13 +5,14 @@ import difflib
 import importlib.util
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import ml_collections
 
 from gen_jax.config.fields import FIELDS, SCHEDULE, Field, find
 from gen_jax.errors import InputError
+from gen_jax.field import flatten
 
 
 def directory() -> Path:
@@ -106,17 +107,6 @@ def _network_fields(module) -> dict:
     """The fields of a Flax module that have defaults."""
     fields = module.__dataclass_fields__
     return {name: f.default for name, f in fields.items() if isinstance(f.default, (int, float, str, bool, tuple))}
-
-
-def flatten(config: Mapping, prefix: str = "") -> dict:
-    """Dotted path -> value, a schedule section being flattened too."""
-    flat = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping | ml_collections.ConfigDict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def override(config: ml_collections.ConfigDict, path: str, text: str) -> None:

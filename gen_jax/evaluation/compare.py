@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import ascii_lowercase
 
-from gen_jax.config import flatten
 from gen_jax.errors import InputError
+from gen_jax.field import flatten
 from gen_jax.runtime import logbook
 
 # In a record without a protocol of its own: what is no part of one.

@@ -30,7 +30,7 @@ from gen_jax.method import Method, Variables
 from gen_jax.run import Run
 from gen_jax.runtime import logbook
 from gen_jax.runtime import mesh as meshes
-from gen_jax.train import check_same_data
+from gen_jax.runtime.directory import check_same_data
 from gen_jax.train import train as fit
 
 BATCH = 200

@@ -54,15 +54,23 @@ class Features(NamedTuple):
     probabilities: np.ndarray | None  # float32 [N, K], of a classifier
 
 
-def make(name: str, dataset: Dataset, section, train: Callable, weights: str | Path | None = None) -> Extractor:
+def make(
+    name: str,
+    dataset: Dataset,
+    section,
+    train: Callable,
+    weights: str | Path | None = None,
+    directory: Path | None = None,
+) -> Extractor:
     """The extractor called `name`, one of EXTRACTORS, for images of `dataset`.
 
     Args:
       dataset: the training images, which the classifier learns.
       section: the data section of the run's config: where those images come from.
-      train: `gen_jax.train.train`, which the classifier learns by, once per data set; it is kept in the cache
-        directory. Handed in, for the loop itself asks for extractors.
+      train: `gen_jax.train.train`, which the classifier learns by, once per data set; it is kept.
+        Handed in, for the loop's observers ask for extractors.
       weights: the file of the Inception network.
+      directory: where trained classifiers are kept; default: in the cache directory.
 
     Raises:
       InputError: no such extractor, or one that these images do not go with.
@@ -75,7 +83,7 @@ def make(name: str, dataset: Dataset, section, train: Callable, weights: str | P
     if name == "inception":
         return _inception(weights)
     if name == "classifier":
-        return _classifier(dataset, section, train)
+        return _classifier(dataset, section, train, directory or cache_directory() / "classifiers")
     pixels = int(np.prod(dataset.spec.shape))
     if name == "random":
         return _random(pixels)
@@ -166,20 +174,20 @@ def classifier_config(data_section: Mapping) -> Any:
     return config.lock()
 
 
-def _classifier(dataset: Dataset, section, train: Callable) -> Extractor:
+def _classifier(dataset: Dataset, section, train: Callable, directory: Path) -> Extractor:
     if dataset.spec.classes < 2:
         raise InputError(f"--extractor=classifier: {dataset.name} has no labels to learn; use random or pixels")
     config = classifier_config(section)
     # Named by what it learns and how, not by where the images lie.
     digest = hashlib.sha256(repr([dataset.fingerprint(), *recipe(config)]).encode()).hexdigest()[:20]
-    workdir = cache_directory() / "classifiers" / f"{dataset.name}-{digest}"
+    workdir = directory / f"{dataset.name}-{digest}"
     if not (workdir / "DONE").exists():
         print(f"training the classifier of {dataset.name}, once: {workdir}", file=sys.stderr)
         train(config, workdir, name="classifier")
     run = load(workdir)
     images = data.make(**config.data, split="test")  # the same images may lie elsewhere than when it was trained
     extractor = of_run(run)
-    accuracy = float(right(extractor, images, run.mesh).mean())
+    accuracy = float(right(extractor, images, meshes.local(run.mesh)).mean())
     return extractor._replace(about={**extractor.about, "classifier_test_accuracy": accuracy})
 
 
@@ -191,7 +199,8 @@ def recipe(config) -> list:
 def of_run(run: Run) -> Extractor:
     """A trained classifier as an extractor."""
     apply = jax.jit(lambda variables, images: run.method.features(variables, images / 255.0))
-    return Extractor("classifier", apply, run.variables, {"extractor_sha256": hash_arrays(run.variables)})
+    arrays = jax.device_get(run.variables)  # each process sees by itself
+    return Extractor("classifier", apply, arrays, {"extractor_sha256": hash_arrays(arrays)})
 
 
 def right(extractor: Extractor, dataset: Dataset, mesh: Mesh) -> np.ndarray:

@@ -120,6 +120,34 @@ def _ours(here: Path) -> bool:
     return _git(here, "ls-files", "--error-unmatch", str(here / "__init__.py")) is not None
 
 
+@contextmanager
+def opened(workdir: Path, step: int) -> Iterator["Logbook"]:
+    """The books of a run that goes on from `step`."""
+    book = Logbook(workdir, step)
+    try:
+        yield book
+    finally:
+        book.close()
+
+
+@contextmanager
+def silent() -> Iterator["Logbook"]:
+    """Books that nobody keeps: those of every process but the first."""
+    yield Silent()
+
+
+class Silent:
+    """A Logbook that writes nothing."""
+
+    def metrics(self, row: dict) -> None:
+        """Nothing."""
+
+    timing = log = metrics
+
+    def flush(self) -> None:
+        """Nothing."""
+
+
 class Logbook:
     """Writes metrics.jsonl, timing.jsonl, TensorBoard events and log.txt of one run."""
 
@@ -146,10 +174,11 @@ class Logbook:
         """One row of wall-clock figures."""
         self._timing.write(json.dumps(row) + "\n")
 
-    def log(self, line: str) -> None:
-        """One line of what the terminal showed."""
-        self._log.write(line + "\n")
-        self._log.flush()
+    def log(self, line: str | None) -> None:
+        """One line of what the terminal showed, if there is one."""
+        if line:
+            self._log.write(line + "\n")
+            self._log.flush()
 
     def flush(self) -> None:
         """Puts all that was written on disk: done before a checkpoint, which rows must not lag behind."""

@@ -22,9 +22,23 @@ def make(devices: int = -1) -> Mesh:
     return Mesh(np.asarray(chosen), ("data",), axis_types=(AxisType.Auto,))
 
 
+def local(mesh: Mesh) -> Mesh:
+    """The part of a mesh that this process owns; the mesh itself where there is one process."""
+    if jax.process_count() == 1:
+        return mesh
+    mine = [d for d in mesh.devices.flat if d.process_index == jax.process_index()]
+    return Mesh(np.asarray(mine), ("data",), axis_types=(AxisType.Auto,))
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """A copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def laid_out(mesh: Mesh, abstract):
+    """Shapes with their shardings: how a State lies on the devices. Today every leaf is copied to each of them."""
+    one = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh))
+    return jax.tree.map(one, abstract)
 
 
 def batched(mesh: Mesh, axis: int = 0) -> NamedSharding:

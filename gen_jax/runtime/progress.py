@@ -14,6 +14,14 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
+def short(number: int) -> str:
+    """A count for people: 950, 12k, 1.2M."""
+    for unit, name in ((1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.3g}{name}"
+    return str(number)
+
+
 class Progress:
     """Shows where a run is. Goes to stderr; silent where `show` is False."""
 
@@ -33,9 +41,20 @@ class Progress:
         if self._show:
             self._bar.write(line, file=sys.stderr)
 
-    def pause(self, seconds: float) -> None:
-        """Takes time spent on something else (compiling, drawing samples) out of the rate."""
+    def pause(self, began: float) -> float:
+        """Takes the time since `began`, spent on something else (compiling, drawing), out of the rate; returns it."""
+        seconds = time.monotonic() - began
         self._paused += seconds
+        return seconds
+
+    def elapsed(self) -> float:
+        """Seconds since the loop began."""
+        return time.monotonic() - self._began
+
+    def timing(self, step: int) -> dict:
+        """A row of timing.jsonl."""
+        rate = round(self.images_per_second, 1)
+        return {"step": step, "seconds": round(self.elapsed(), 3), "images_per_second": rate}
 
     def metrics(self, row: dict) -> None:
         """The latest numbers, shown with the next update."""

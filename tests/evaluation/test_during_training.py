@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 from shrunk import shrunk
+from shrunk import trained as train
 
 import gen_jax
 from gen_jax.cli.main import main
 from gen_jax.errors import InputError, Interrupted
 from gen_jax.runtime import checkpoint, logbook
-from gen_jax.train import train
 
 
 def config(folder, **overrides):
@@ -57,13 +57,13 @@ def test_best_holds_the_weights_of_the_best_score(judged):
 
 def test_a_resumed_run_repeats_what_was_cut(judged, tmp_path, monkeypatch):
     """Stopped after the judgement of step 4, whose checkpoint is then lost: the same rows at the end."""
-    from gen_jax import train as loop
+    from gen_jax.runtime import processes
 
     def stop(asked, call):
         return call == 5
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop._Run, "must_stop", staticmethod(stop))
+        patched.setattr(processes, "must_stop", stop)
         with pytest.raises(Interrupted):
             train(config(judged), tmp_path / "run")
     import shutil

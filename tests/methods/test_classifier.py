@@ -12,7 +12,7 @@ from gen_jax.program import build
 
 def test_loss_is_the_negative_log_probability_of_the_label(tmp_path):
     program = build(shrunk("classifier", tmp_path))
-    feed = next(program.feeds(0, 1, 1))
+    feed = next(program.feeds(0))
     before = program.init()
     variables = jax.device_get(variables_of(program.method, before))
     _, metrics = program.update(before, feed, program.variants(0, 1))

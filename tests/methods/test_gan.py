@@ -19,7 +19,7 @@ FREE = {"objective__r1_weight": 0, "objective__r2_weight": 0}
 def run_one(config):
     """(state before, state after, metrics, program) of one update, on the host."""
     program = build(config)
-    feed = next(program.feeds(0, 1, 1))
+    feed = next(program.feeds(0))
     before = jax.device_get(program.init())
     after, metrics = program.update(program.init(), feed, program.variants(0, 1))
     return before, jax.device_get(after), metrics, program
@@ -76,7 +76,7 @@ def test_lazy_penalty_is_heavier_and_rarer(tmp_path):
     lazy = build(shrunk("gan_digits", tmp_path, objective__penalty_every=2, **SGD))
     doubled = build(shrunk("gan_digits", tmp_path, objective__r1_weight=0.2, objective__r2_weight=0.2, **SGD))
     assert lazy.variants(0, 4) == (True, False, True, False) and eager.variants(0, 2) == (True, True)
-    feed = next(eager.feeds(0, 1, 1))
+    feed = next(eager.feeds(0))
     with_penalty, metrics = lazy.update(lazy.init(), feed, (True,))
     assert float(metrics["r1"].count[0]) == 64
     assert_close(with_penalty.params, doubled.update(doubled.init(), feed, (True,))[0].params)

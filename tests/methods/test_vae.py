@@ -110,7 +110,7 @@ def test_step_minimises_the_negative_bound_of_the_batch(tmp_path):
     """The gradient of one SGD step is that of -(log p(x|z) - beta KL), written out here."""
     p = program(tmp_path, optimizer__name="sgd", optimizer__b1=0.0, objective__beta="0.3")
     state = jax.device_get(p.init())
-    feed = next(p.feeds(0, 1, 1))
+    feed = next(p.feeds(0))
     new, metrics = p.update(p.init(), feed, (None,))
     rows = np.arange(64)
     batch = p.dataset.batch(0, rows)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from shrunk import shrunk
+from shrunk import trained as train
 
 import gen_jax
 from gen_jax import randomness
@@ -23,7 +24,6 @@ from gen_jax.report import report
 from gen_jax.report.build import _seconds
 from gen_jax.report.numbers import latest
 from gen_jax.runtime import mesh
-from gen_jax.train import train
 
 CHROMIUM = Path("/usr/bin/chromium")
 VOID = {"meta", "link", "img", "input", "br", "source"}

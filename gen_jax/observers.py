@@ -1,0 +1,62 @@
+"""What looks at a run while it trains; here the grids, in evaluation/during_training.py the scores.
+
+The loop calls observers and imports none. One is made for a run by a function (program, workdir) -> Observer, before
+anything is written: what cannot be observed is refused then.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from gen_jax.data.images import evenly
+from gen_jax.method import State, variables_of
+from gen_jax.program import Program
+from gen_jax.provenance.pictures import grid, record, write_png
+from gen_jax.sample import sampler
+
+GRID = 64
+
+
+class Observer(NamedTuple):
+    """Looks at a run."""
+
+    every: int  # updates between two looks, besides that at the end; 0: only at the end
+    see: Callable[[State, int], str | None]  # (state, step) -> a line for the terminal
+    begin: Callable[[int], None] = lambda step: None  # called once, when the run begins or goes on at `step`
+
+
+Maker = Callable[[Program, Path], Observer]
+
+
+def weights_of(state: State) -> str:
+    """Which weights samples are drawn with: "average" or "raw"."""
+    return "raw" if state.average is None else "average"
+
+
+def grids(every: int) -> Maker:
+    """A grid of fixed seeds, so that the grids of a run show one set of images getting better."""
+
+    def make(program: Program, workdir: Path) -> Observer:
+        main = jax.process_index() == 0
+        draw = sampler(program.method, mesh=program.mesh) if program.method.sample else None
+
+        def begin(step):
+            if step == 0 and main:
+                batch = program.dataset.gather(evenly(program.dataset.spec.size, GRID))
+                write_png(workdir / "reals.png", grid(batch["image"]), {"Title": "training images"})
+
+        def see(state, step):
+            if draw is None:
+                return None
+            images = draw.sample(variables_of(program.method, state), np.arange(GRID))
+            path = workdir / "samples" / f"step_{step:06d}.png"
+            if main:
+                write_png(path, grid(images), record(workdir, step, weights_of(state), seeds=f"0-{GRID - 1}"))
+            return f"  saved {path.relative_to(workdir)}"
+
+        return Observer(every, see, begin)
+
+    return make

@@ -1,0 +1,101 @@
+"""The directory of a run: whose it is, whether this config and this data may go on in it, and how it is claimed."""
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from gen_jax import schedules
+from gen_jax.errors import InputError
+from gen_jax.field import flatten
+from gen_jax.runtime import checkpoint, logbook
+
+# What may change when a run goes on: how long and how often, not what is computed.
+FREE = (
+    "train.steps",
+    "train.log_every",
+    "train.sample_every",
+    "train.checkpoint_every",
+    "train.evaluate_every",
+    "train.keep_checkpoints",
+)
+
+
+def check_same_run(config: Mapping, steps: int, workdir: Path) -> None:
+    """Refuses a directory that is not a run, or is the run of another config.
+
+    Args:
+      config: as plain dicts (`gen_jax.config.to_json`).
+      steps: how many updates the run will have in all.
+    """
+    if not (workdir / "config.json").exists():
+        if workdir.is_dir() and any(p.name != "lock" and not p.name.endswith(".tmp") for p in workdir.iterdir()):
+            raise InputError(f"{workdir} is not empty and not a run directory; choose another --workdir")
+        return
+    try:
+        old = flatten(json.loads((workdir / "config.json").read_text()))
+    except (ValueError, OSError) as error:
+        raise InputError(f"{workdir / 'config.json'} cannot be read ({error}); choose another --workdir") from error
+    done = checkpoint.committed(workdir / "checkpoints")
+    if (workdir / "DONE").exists() and not done:
+        raise InputError(f"{workdir} is done but its checkpoints are gone; choose another --workdir")
+    if done and done[-1] > steps:
+        raise InputError(f"train.steps={steps}: the run in {workdir} is at step {done[-1]} already")
+    new = flatten(config)
+    differ = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+    fixed = [k for k in differ if k not in FREE]
+    if fixed:
+        shown = ", ".join(f"{k} ({old.get(k)} there, {new.get(k)} here)" for k in fixed)
+        raise InputError(f"{workdir} is the run of another config: {shown}; choose another --workdir")
+    if "train.steps" in differ:
+        sections = {f"{a}.{b}": v for a in ("objective", "optimizer") for b, v in config.get(a, {}).items()}
+        tied = sorted(k for k, v in sections.items() if schedules.depends_on_run_length(v))
+        if tied:
+            raise InputError(
+                f"train.steps={new['train.steps']}: the run in {workdir} has {old['train.steps']}, and its schedule"
+                f" {tied[0]} spans the whole run; start a new run, or give the schedule a length (over)"
+            )
+
+
+def check_same_data(dataset, workdir: Path) -> None:
+    """Refuses to go on with other images than the run began with."""
+    path = workdir / "data.json"
+    if not path.exists():
+        return
+    try:
+        known = json.loads(path.read_text())["fingerprint"]
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path} cannot be read ({error}); choose another --workdir") from error
+    if known != dataset.fingerprint():
+        raise InputError(
+            f"data set {dataset.name} is not what the run in {workdir} began with; choose another --workdir,"
+            " or bring the old data back"
+        )
+
+
+def claim(stack: ExitStack, config: Mapping, workdir: Path, name: str, overrides, dataset) -> None:
+    """Makes the directory ours, and says at once what it is: a kill from here on leaves a run to go on with."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make {workdir} ({error.strerror}); choose another --workdir") from error
+    stack.enter_context(logbook.locked(workdir))
+    if not (workdir / "data.json").exists():
+        about = {"name": dataset.name, "split": dataset.split, "fingerprint": dataset.fingerprint()}
+        logbook.write_json(workdir / "data.json", {**about, "spec": dataset.spec.to_json()})
+    logbook.write_json(workdir / "config.json", config)
+    logbook.write_json(workdir / "overrides.json", {"config": name, "overrides": dict(overrides or {})})
+
+
+def begin(workdir: Path, start: int) -> None:
+    """Says that the run goes on from step `start`: it is neither done nor failed, and this is where it runs."""
+    for stale in ("FAILED.txt", "DONE"):
+        (workdir / stale).unlink(missing_ok=True)
+    env = "env.json" if not start else f"env.resumed-{start}.json"
+    logbook.write_json(workdir / env, logbook.environment())
+
+
+def failed(workdir: Path, message: str, main: bool) -> None:
+    """Says why the run ended before its time; only process 0 writes."""
+    if main:
+        logbook.write_text(workdir / "FAILED.txt", message + "\n")
