@@ -2,7 +2,7 @@
 
     import gen_jax
     run = gen_jax.load("runs/0001-gan_digits")
-    images = run.sample(seed=0, count=16)  # uint8 [16, H, W, C]
+    images = run.sample(range(16))  # uint8 [16, H, W, C]
 
 `gen_jax.losses` and `gen_jax.metrics` stand alone: arrays in, arrays out.
 """

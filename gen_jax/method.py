@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gen_jax.data.condition import Condition
+from gen_jax.data.dataset import Spec
 from gen_jax.schedules import Schedule
 
 PyTree = Any
@@ -100,6 +102,8 @@ class Method(NamedTuple):
     step: Callable[..., tuple[State, Metrics]] | None = None
     # (state, dataset, key) -> (State, Metrics), on the host: what no gradient trains. The shapes are those of `init`.
     fit: Callable[..., tuple[State, Metrics]] | None = None
+    # What `sample` and its like are asked by, by name: those that `model.condition` names.
+    conditions: Mapping[str, Condition] = {}
     # Names in params and collections that inference needs; () for all. See `variables_of`.
     inference: tuple[str, ...] = ()
     # Global batches that one step eats (a GAN: critic steps + 1).
@@ -132,6 +136,14 @@ class Method(NamedTuple):
     discrete: bool = True
     # Of a method whose latents are codes.
     vocabulary: Vocabulary | None = None
+
+
+class Source(NamedTuple):
+    """Another run, as a maker sees it: the one that `source.run` names."""
+
+    method: Method
+    spec: Spec
+    variables: Variables
 
 
 def variables_of(method: Method, state: State, average: bool = True) -> Variables:

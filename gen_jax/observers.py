@@ -15,7 +15,7 @@ from gen_jax.data.images import evenly
 from gen_jax.method import State, variables_of
 from gen_jax.program import Program
 from gen_jax.provenance.pictures import grid, record, write_png
-from gen_jax.sample import sampler
+from gen_jax.sample import of_examples, sampler
 
 GRID = 64
 
@@ -41,7 +41,7 @@ def grids(every: int) -> Maker:
 
     def make(program: Program, workdir: Path) -> Observer:
         main = jax.process_index() == 0
-        draw = sampler(program.method, mesh=program.mesh) if program.method.sample else None
+        draw = sampler(program.method, program.mesh) if program.method.sample else None
 
         def begin(step):
             if step == 0 and main:
@@ -51,7 +51,8 @@ def grids(every: int) -> Maker:
         def see(state, step):
             if draw is None:
                 return None
-            images = draw.sample(variables_of(program.method, state), np.arange(GRID))
+            condition = of_examples(program.method, program.dataset, np.arange(GRID))
+            images = draw.sample(variables_of(program.method, state), np.arange(GRID), condition)
             path = workdir / "samples" / f"step_{step:06d}.png"
             if main:
                 write_png(path, grid(images), record(workdir, step, weights_of(state), seeds=f"0-{GRID - 1}"))

@@ -1,34 +1,69 @@
-"""Optimisers, built inside the compiled step so that their hyperparameters may be schedules.
+"""Learning by gradient: the rules, built inside the compiled step so that all their numbers are data.
 
 optax accepts traced hyperparameters, and the structure of the state does not depend on them: building
-the transformation at every step costs nothing once it is compiled.
+the transformation at every step costs nothing once it is compiled, and another learning rate is the same program.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from gen_jax.field import Field
+
 OPTIMIZERS = ("adam", "adamw", "sgd")
 
+# What every method that learns by gradient can be told: the rule, and how long it is followed.
+FIELDS = {
+    "optimizer.name": Field("adam", "gradient transformation", choices=OPTIMIZERS),
+    "optimizer.learning_rate": Field(1e-3, "learning rate", schedule=True, least=0),
+    "optimizer.b1": Field(0.9, "decay of the first moment (momentum, for sgd)", schedule=True, least=0, most=1),
+    "optimizer.b2": Field(0.999, "decay of the second moment", schedule=True, least=0, most=1),
+    "optimizer.eps": Field(1e-8, "added to the root of the second moment", least=0),
+    "optimizer.weight_decay": Field(0.0, "decoupled weight decay (adamw)", schedule=True, least=0),
+    "optimizer.clip": Field(0.0, "largest global norm of a gradient; 0: no clipping", least=0),
+    "train.steps": Field(1000, "updates in all", least=1),
+    "train.steps_per_call": Field(1, "updates in one compiled call (scanned on accelerators)", least=1),
+    "train.log_every": Field(50, "updates between rows of metrics.jsonl", least=1),
+    "train.sample_every": Field(500, "updates between sample grids; 0: only at the end", least=0),
+    "train.checkpoint_every": Field(500, "updates between checkpoints; 0: only at the end", least=0),
+    "train.evaluate_every": Field(0, "updates between scores of the samples; 0: none while training", least=0),
+    "train.keep_checkpoints": Field(3, "how many of the latest checkpoints stay", least=1),
+}
+AVERAGE = {
+    "optimizer.average": Field(0.0, "half-life in images of the moving average; 0: none kept", schedule=True, least=0)
+}
+HYPER = ("learning_rate", "b1", "b2", "eps", "weight_decay", "clip")  # the numbers of a rule
 
-def make(name, *, learning_rate, b1, b2, eps, weight_decay=0.0, clip=0.0) -> optax.GradientTransformation:
-    """The transformation called `name`, one of OPTIMIZERS.
+Rule = Callable[[Mapping], optax.GradientTransformation]  # (hyper) -> transformation
+
+
+def make(name: str, clipped: bool = False) -> Rule:
+    """The rule called `name`, one of OPTIMIZERS: a function of its numbers, floats or traced scalars by name.
 
     Args:
-      learning_rate, b2: floats or traced scalars.
-      b1: decay of the first moment; for sgd, the momentum.
-      clip: largest global norm of the gradient, 0 for no clipping.
+      name: adam; adamw (with `weight_decay`); sgd, whose momentum is `b1`.
+      clipped: whether the gradient's global norm is held below `clip`.
     """
-    if name == "adam":
-        rule = optax.adam(learning_rate, b1=b1, b2=b2, eps=eps)
-    elif name == "adamw":
-        rule = optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
-    else:
-        rule = optax.sgd(learning_rate, momentum=b1)
-    return optax.chain(optax.clip_by_global_norm(clip), rule) if clip else rule
+
+    def rule(hyper):
+        rate, b1, b2, eps = (hyper[n] for n in ("learning_rate", "b1", "b2", "eps"))
+        if name == "adam":
+            found = optax.adam(rate, b1=b1, b2=b2, eps=eps)
+        elif name == "adamw":
+            found = optax.adamw(rate, b1=b1, b2=b2, eps=eps, weight_decay=hyper["weight_decay"])
+        else:
+            found = optax.sgd(rate, momentum=b1)
+        return optax.chain(optax.clip_by_global_norm(hyper["clip"]), found) if clipped else found
+
+    return rule
+
+
+def start(rule: Rule, params: Any) -> Any:
+    """The optimiser's state before its first step."""
+    return rule(dict.fromkeys(HYPER, 0.0)).init(params)
 
 
 def descend(loss: Callable, params: Any, opt_state: Any, rule: optax.GradientTransformation):

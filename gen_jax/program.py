@@ -84,13 +84,14 @@ def build(config) -> Program:
         raise InputError(f"data.batch_size={config.data.batch_size} must be divisible by {mesh.size} devices")
     dataset = data.make(**config.data)
     method = methods.make(config, dataset.spec)
+
     resources = Resources(jnp.asarray(dataset.mean()))
-    abstract = abstract_state(config, dataset.spec, method, mesh)
+    abstract = abstract_state(dataset.spec, method, mesh)
     layout = jax.tree.map(lambda x: x.sharding, abstract)
-    init = jax.jit(partial(_init, config, dataset.spec, method), out_shardings=layout)
+    init = jax.jit(partial(_init, dataset.spec, method), out_shardings=layout)
     resident = None if dataset.resident is None else meshes.put(meshes.replicated(mesh), dataset.resident)
     jitted = jax.jit(
-        partial(_update, config, dataset, method, mesh),
+        partial(_update, dataset, method, mesh),
         static_argnames="variants",
         donate_argnames="state",
         out_shardings=(layout, meshes.replicated(mesh)),
@@ -99,7 +100,7 @@ def build(config) -> Program:
         dataset=dataset,
         method=method,
         mesh=mesh,
-        init=lambda: init(resources),
+        init=lambda: init(np.uint32(config.seed), resources),
         abstract=abstract,
         length=length(config),
         update=lambda state, feed, variants: jitted(state, feed, resident, variants=variants),
@@ -110,37 +111,43 @@ def build(config) -> Program:
     )
 
 
-def _init(config, spec, method, resources):
-    example = {"image": jnp.zeros((2, *spec.shape), jnp.uint8), "row": jnp.arange(2)}
-    if spec.classes:
-        example["condition"] = {"label": jnp.zeros(2, jnp.int32)}
-    return method.init(randomness.stream(config.seed, randomness.INIT), example, resources)
+def _init(spec, method, seed, resources):
+    return method.init(randomness.stream(seed, randomness.INIT), spec.example(), resources)
 
 
-def abstract_state(config, spec: Spec, method: Method, mesh: Mesh) -> State:
+def abstract_state(spec: Spec, method: Method, mesh: Mesh) -> State:
     """Shapes and shardings of the State, without making one: what a checkpoint is restored into."""
-    state = jax.eval_shape(partial(_init, config, spec, method), Resources(jnp.zeros(spec.shape)))
-    return meshes.laid_out(mesh, state)
+    resources = Resources(jnp.zeros(spec.shape))
+    return meshes.laid_out(mesh, jax.eval_shape(partial(_init, spec, method), np.uint32(0), resources))
 
 
-def _update(config, dataset, method, mesh, state, feed, resident, variants):
-    """Several updates in one program. `feed` has leading axes [updates, draws, batch]."""
+class Feed(NamedTuple):
+    """What some updates eat. Numbers and seeds are data, so that every trial of a sweep meets the same program."""
 
-    def fetch(feed, position):
+    batches: Mapping  # leading axes [updates, draws, batch]
+    hyper: Mapping[str, np.ndarray]  # float32 [updates] by name: schedules, evaluated on the host
+    seed: np.ndarray  # uint32 [updates], of the training noise
+    data_seed: np.ndarray  # uint32 [updates], of binarisation and flips
+
+
+def _update(dataset, method, mesh, state, feed, resident, variants):
+    """Several updates in one program."""
+
+    def fetch(batch, position, seed):
         """The transformed global batch: gathered on the device where the set is resident."""
-        batch = feed if resident is None else feed | jax.tree.map(lambda x: x[feed["index"]], resident)
-        key = randomness.stream(config.data.seed, randomness.DATA)
+        batch = batch if resident is None else batch | jax.tree.map(lambda x: x[batch["index"]], resident)
+        key = randomness.stream(seed, randomness.DATA)
         return dataset.transform(batch, jax.random.fold_in(key, position))
 
     def one(state, feed, variant):
         if method.step is None:
             return dataclasses.replace(state, step=state.step + 1), {}
-        key = jax.random.fold_in(randomness.stream(config.seed, randomness.TRAIN), state.step)
+        key = jax.random.fold_in(randomness.stream(feed.seed, randomness.TRAIN), state.step)
         batches = tuple(
-            fetch(jax.tree.map(lambda x, i=i: x[i], feed), state.step * method.draws + i) for i in range(method.draws)
+            fetch(jax.tree.map(lambda x, i=i: x[i], feed.batches), state.step * method.draws + i, feed.data_seed)
+            for i in range(method.draws)
         )
-        hyper = {name: schedule(state.step) for name, schedule in method.schedules.items()}
-        return method.step(state, batches, key, hyper, variant)
+        return method.step(state, batches, key, feed.hyper, variant)
 
     collected = []
     done = 0
@@ -171,22 +178,26 @@ def _fit(config, dataset, method, layout, state):
 
 
 def _feeds(config, dataset, method, mesh, start):
-    """For each call of some updates: batches on the devices, axes [updates, draws, batch]."""
+    """For each call of some updates, what it eats, on the devices."""
     draws, (stop, per_call) = method.draws, length(config)[:2]
     if method.step is None:
         yield from [None] * (stop - start)
         return
     rows = meshes.local_rows(mesh, config.data.batch_size)
 
-    def stacked(batches, updates):
-        stack = lambda *x: np.stack(x).reshape(updates, draws, *x[0].shape)  # noqa: E731
-        return meshes.put_local(mesh, jax.tree.map(stack, *batches), axis=2)
+    def feed(first, batches):
+        steps = range(first, first + len(batches) // draws)
+        stack = lambda *x: np.stack(x).reshape(len(steps), draws, *x[0].shape)  # noqa: E731
+        values = {name: [schedule(step) for step in steps] for name, schedule in method.schedules.items()}
+        seeds = (np.full(len(steps), seed, np.uint32) for seed in (config.seed, config.data.seed))
+        stacked = meshes.put_local(mesh, jax.tree.map(stack, *batches), axis=2)
+        return Feed(stacked, {name: np.asarray(v, np.float32) for name, v in values.items()}, *seeds)
 
     if dataset.resident is None:
-        ahead = prefetch(dataset, range(start * draws, stop * draws), draws * per_call, rows)
-        yield from (stacked(batches, len(batches) // draws) for batches in ahead)
+        for batches in prefetch(dataset, range(start * draws, stop * draws), draws * per_call, rows):
+            yield feed(start, batches)
+            start += len(batches) // draws
         return
     for first in range(start, stop, per_call):
-        last = min(first + per_call, stop)
-        positions = range(first * draws, last * draws)
-        yield stacked([{"index": dataset.indices(p, rows), "row": rows} for p in positions], last - first)
+        positions = range(first * draws, min(first + per_call, stop) * draws)
+        yield feed(first, [{"index": dataset.indices(p, rows), "row": rows} for p in positions])

@@ -17,10 +17,10 @@ from gen_jax.config.load import check
 from gen_jax.data.dataset import Dataset, Spec, spec_from_json
 from gen_jax.errors import InputError
 from gen_jax.method import Method, State, Variables, variables_of
-from gen_jax.program import abstract_state
+from gen_jax.program import abstract_state, length
 from gen_jax.runtime import checkpoint
 from gen_jax.runtime import mesh as meshes
-from gen_jax.sample import Sampler, sampler
+from gen_jax.sample import Condition, Sampler, sampler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,19 +45,41 @@ class Run:
     @cached_property
     def sampler(self) -> Sampler:
         """Compiled drawing, kept for the next call."""
-        return sampler(self.method, self.spec.classes if self.config.model.get("conditional") else 0, self.mesh)
+        return sampler(self.method, self.mesh)
 
-    def sample(self, seed: int = 0, count: int = 16, label: int | None = None, temperature: float = 1.0) -> np.ndarray:
-        """Images uint8 [count, H, W, C] of the seeds seed, seed + 1, ...; each is the same in any batch."""
-        return self.sampler.sample(self.variables, range(seed, seed + count), label, temperature)
+    def sample(
+        self, seeds: Sequence[int] = range(16), condition: Condition = None, temperature: float = 1.0
+    ) -> np.ndarray:
+        """Images uint8 [N, H, W, C] of N seeds; the image of a seed is the same in any batch.
 
-    def interpolate(self, seeds: Sequence[int], frames: int = 20, label: int | None = None) -> np.ndarray:
+        Args:
+          condition: {"label": 3} or {"label": int [N]}, {"text": int32 [N, L]}, ...: one value an image, or one for
+            all. A label that is not given is drawn by seed.
+        """
+        return self.sampler.sample(self.variables, seeds, condition, temperature)
+
+    def encode(self, images: np.ndarray, condition: Condition = None):
+        """Latents of images uint8 [N, H, W, C]: a pytree of arrays with leading axis N."""
+        return self.sampler.encode(self.variables, images, condition)
+
+    def decode(self, latents, condition: Condition = None) -> np.ndarray:
+        """Images uint8 [N, H, W, C] of latents."""
+        return self.sampler.decode(self.variables, latents, condition)
+
+    def interpolate(self, seeds: Sequence[int], frames: int = 20, condition: Condition = None) -> np.ndarray:
         """uint8 [len(seeds) * frames, H, W, C]: from each seed spherically to the next, and round."""
-        return self.sampler.interpolate(self.variables, seeds, frames, label)
+        return self.sampler.interpolate(self.variables, seeds, frames, condition)
 
-    def reconstruct(self, images: np.ndarray, label: np.ndarray | None = None) -> np.ndarray:
+    def reconstruct(self, images: np.ndarray, condition: Condition = None) -> np.ndarray:
         """Images uint8 [N, H, W, C] through the encoder and back."""
-        return self.sampler.reconstruct(self.variables, images, None if label is None else {"label": label})
+        return self.sampler.reconstruct(self.variables, images, condition)
+
+    def complete(
+        self, images: np.ndarray, mask: np.ndarray, seeds: Sequence[int] | None = None, condition: Condition = None
+    ) -> np.ndarray:
+        """Images uint8 [N, H, W, C] with all that `mask` ([N, H, W, 1] or [H, W, 1]) does not keep drawn anew."""
+        seeds = range(len(images)) if seeds is None else seeds
+        return self.sampler.complete(self.variables, images, mask, seeds, condition)
 
 
 def load(path: str | Path, step: int | str | None = None, average: bool = True) -> Run:
@@ -91,9 +113,9 @@ def load(path: str | Path, step: int | str | None = None, average: bool = True) 
             raise InputError(f"no checkpoint in {path} yet; let it train up to train.checkpoint_every")
         if step is not None and step not in steps:
             raise InputError(f"no checkpoint of step {step} in {path}; there are: {', '.join(map(str, steps))}")
-        state, _ = saved.restore(steps[-1] if step is None else step, abstract_state(config, spec, method, mesh))
+        state, _ = saved.restore(steps[-1] if step is None else step, abstract_state(spec, method, mesh))
     weights = "average" if average and state.average is not None else "raw"
-    which = "final" if int(state.step) == config.train.steps else "step"
+    which = "final" if int(state.step) == length(config).steps else "step"
     variables = variables_of(method, state, average)
     return Run(path, config, spec, int(state.step), mesh, method, state, variables, weights, which)
 
@@ -104,7 +126,7 @@ def _best(path, config, spec, mesh, method, average) -> Run:
     none = f"no best checkpoint in {path}; train with --config.train.evaluate_every=N"
     if not (path / "best").is_dir():
         raise InputError(none)
-    state = abstract_state(config, spec, method, mesh)
+    state = abstract_state(spec, method, mesh)
     abstract = jax.eval_shape(partial(variables_of, method), state)
     with checkpoint.opened(path / "best", read_only=True) as saved:
         if not saved.steps():

@@ -1,4 +1,4 @@
-"""Schedules: step -> scalar, pure and traceable.
+"""Schedules: step -> number, evaluated on the host.
 
 In a config a schedule is a number, or a section
 
@@ -6,38 +6,42 @@ In a config a schedule is a number, or a section
 
 that goes from `start` to `end` over `over` steps, images or epochs and stays at `end`. `over = 0`
 means the whole run. The same mechanism serves learning rates, penalty weights, the averaging
-half-life and KL warm-up.
+half-life and KL warm-up. The values are data of the compiled update: another schedule is the same program.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
+from gen_jax.field import Field
 
-Schedule = Callable[[jax.Array], jax.Array]
+Schedule = Callable[[int], float]
 
 KINDS = ("constant", "linear", "cosine")
 UNITS = ("steps", "images", "epochs")
 
+FIELDS = {
+    "kind": Field("linear", "shape of the schedule", choices=KINDS),
+    "start": Field(0.0, "value at step 0"),
+    "end": Field(0.0, "value after `over`, and from then on"),
+    "over": Field(0.0, "length of the schedule; 0: the whole run", least=0),
+    "unit": Field("steps", "what `over` counts", choices=UNITS),
+}
+
 
 def constant(value: float) -> Schedule:
     """The same `value` at every step."""
-    return lambda step: jnp.asarray(value, jnp.float32)
+    return lambda step: float(value)
 
 
 def linear(start: float, end: float, steps: float) -> Schedule:
     """From `start` at step 0 to `end` at step `steps`, then `end`."""
-    return lambda step: start + (end - start) * jnp.clip(step / steps, 0.0, 1.0)
+    return lambda step: start + (end - start) * min(step / steps, 1.0)
 
 
 def cosine(start: float, end: float, steps: float) -> Schedule:
     """Half a cosine from `start` to `end` (Loshchilov & Hutter 2017, eq. 5, one period)."""
-
-    def schedule(step):
-        return end + (start - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.clip(step / steps, 0.0, 1.0)))
-
-    return schedule
+    return lambda step: end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * min(step / steps, 1.0)))
 
 
 def make(section: float | Mapping[str, Any], *, batch_size: int, size: int, steps: int) -> Schedule:
@@ -51,7 +55,7 @@ def make(section: float | Mapping[str, Any], *, batch_size: int, size: int, step
     """
     if not isinstance(section, Mapping):
         return constant(section)
-    section = {"kind": "linear", "start": 0.0, "end": 0.0, "over": 0.0, "unit": "steps", **section}
+    section = {**{name: field.default for name, field in FIELDS.items()}, **section}
     per_unit = {"steps": 1.0, "images": 1.0 / batch_size, "epochs": size / batch_size}
     over = section["over"] * per_unit[section["unit"]] if section["over"] else float(steps)
     if section["kind"] == "constant":

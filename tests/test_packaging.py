@@ -7,7 +7,8 @@ import tomllib
 from pathlib import Path
 
 from gen_jax.config import flatten, load, shipped
-from gen_jax.config.fields import FIELDS, find
+from gen_jax.config.fields import find, of_method, rows
+from gen_jax.methods import METHODS
 from gen_jax.version import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -34,9 +35,10 @@ def test_version_is_written_once_and_cited():
 
 def test_every_field_of_every_shipped_config_has_a_meaning():
     for name in shipped():
-        for path in flatten(load(name)):
-            assert find(path).meaning, path
-    assert all(field.meaning for field in FIELDS.values())
+        config = load(name)
+        for path in flatten(config):
+            assert find(rows(config), path).meaning, path
+    assert all(field.meaning for method in METHODS for field in of_method(method).values())
 
 
 def test_shipped_configs_say_command_time_and_result():

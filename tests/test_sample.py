@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from shrunk import shrunk
+from shrunk import trained as train
 
 import gen_jax
 from gen_jax.cli.main import main
 from gen_jax.provenance.pictures import grid, to_uint8
 from gen_jax.runtime import mesh
 from gen_jax.sample import sampler, spherical
-from gen_jax.train import train
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +28,17 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize("name", ["vae_digits", "gan_digits"])
 def test_image_of_a_seed_does_not_depend_on_its_neighbours(name, runs):
     run = gen_jax.load(runs / name)
-    many = run.sample(seed=0, count=70)
+    many = run.sample(range(70))
     assert many.shape == (70, 16, 16, 1) and many.dtype == np.uint8
-    np.testing.assert_array_equal(many[67], run.sample(seed=67, count=1)[0])
-    np.testing.assert_array_equal(many[3:9], run.sample(seed=3, count=6))
+    np.testing.assert_array_equal(many[67], run.sample(range(67, 68))[0])
+    np.testing.assert_array_equal(many[3:9], run.sample(range(3, 9)))
     assert len(np.unique(many.reshape(70, -1), axis=0)) == 70
 
 
 def test_image_of_a_seed_does_not_depend_on_devices(runs):
     run = gen_jax.load(runs / "gan_digits")
     variables = jax.device_get(run.variables)
-    drawn = [sampler(run.method, mesh=mesh.make(n)).sample(variables, [5, 6]) for n in (1, 8)]
+    drawn = [sampler(run.method, mesh.make(n)).sample(variables, [5, 6]) for n in (1, 8)]
     # Eight rows a device instead of 64: the same sums in another order, at most one level of 256 apart.
     assert np.abs(drawn[0].astype(int) - drawn[1].astype(int)).max() <= 1
 
@@ -46,12 +46,12 @@ def test_image_of_a_seed_does_not_depend_on_devices(runs):
 def test_grid_in_the_run_directory_is_what_load_draws(runs):
     run = gen_jax.load(runs / "gan_digits")
     picture = np.asarray(Image.open(runs / "gan_digits/samples/step_000002.png"))
-    np.testing.assert_array_equal(picture, grid(run.sample(seed=0, count=64))[..., 0])
+    np.testing.assert_array_equal(picture, grid(run.sample(range(64)))[..., 0])
 
 
 def test_raw_weights_differ_from_averaged_ones(runs):
     averaged, raw = (gen_jax.load(runs / "gan_digits", average=a) for a in (True, False))
-    assert not np.array_equal(averaged.sample(count=4), raw.sample(count=4))
+    assert not np.array_equal(averaged.sample(range(4)), raw.sample(range(4)))
 
 
 def test_a_run_samples_without_its_data(runs, tmp_path):
@@ -61,8 +61,8 @@ def test_a_run_samples_without_its_data(runs, tmp_path):
     config = json.loads((tmp_path / "moved/config.json").read_text())
     config["data"]["path"] = "/nowhere.npz"
     (tmp_path / "moved/config.json").write_text(json.dumps(config))
-    moved = gen_jax.load(tmp_path / "moved").sample(count=3)
-    np.testing.assert_array_equal(moved, gen_jax.load(runs / "vae_digits").sample(count=3))
+    moved = gen_jax.load(tmp_path / "moved").sample(range(3))
+    np.testing.assert_array_equal(moved, gen_jax.load(runs / "vae_digits").sample(range(3)))
 
 
 def test_spherical_interpolation_keeps_the_norm_and_the_ends():
@@ -83,7 +83,7 @@ def test_sample_verb_writes_seed_and_step_into_the_file(runs, tmp_path, capsys):
     with Image.open(files[2]) as image:
         assert image.text["Seed"] == "9" and image.text["Step"] == "2" and image.text["Comment"] == "AI-generated"
         pixels = np.asarray(image)[..., None]
-    np.testing.assert_array_equal(pixels, gen_jax.load(runs / "gan_digits").sample(seed=9, count=1)[0])
+    np.testing.assert_array_equal(pixels, gen_jax.load(runs / "gan_digits").sample(range(9, 10))[0])
 
 
 def test_interpolate_verb_writes_a_looping_animation(runs, tmp_path, capsys):
@@ -92,7 +92,7 @@ def test_interpolate_verb_writes_a_looping_animation(runs, tmp_path, capsys):
     with Image.open(out) as animation:
         assert animation.n_frames == 12 and animation.info["loop"] == 0
     frames = gen_jax.load(runs / "vae_digits").interpolate([0, 1, 2], frames=4)
-    np.testing.assert_array_equal(frames[4], gen_jax.load(runs / "vae_digits").sample(seed=1, count=1)[0])
+    np.testing.assert_array_equal(frames[4], gen_jax.load(runs / "vae_digits").sample(range(1, 2))[0])
 
 
 def test_reconstruct_verb(runs, tmp_path):
@@ -106,7 +106,7 @@ def test_reconstruct_verb(runs, tmp_path):
 
 
 def test_evaluate_verb_prints_records_with_their_protocol(runs, capsys):
-    flags = ["--samples=5", "--count=20", "--seeds=2", "--extractor=random"]
+    flags = ["--importance_samples=5", "--images=20", "--seeds=2", "--extractor=random"]
     first, second = (evaluate(runs / "vae_digits", flags, capsys) for _ in range(2))
     assert first == second, "the same seed gives the same numbers, bit for bit"
     names = {r["metric"] for r in first}
@@ -144,7 +144,7 @@ def test_files_tell_apart_what_is_different(runs, capsys):
 
 
 def test_evaluation_says_which_weights(runs, capsys):
-    flags = ["--samples=1", "--count=10", "--seeds=1", "--limit=1", "--extractor=random"]
+    flags = ["--importance_samples=1", "--images=10", "--seeds=1", "--limit=1", "--extractor=random"]
     for name, more, weights in [
         ("gan_digits", [], "average"),
         ("gan_digits", ["--raw"], "raw"),

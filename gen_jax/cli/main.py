@@ -68,7 +68,7 @@ def _terminated(signum, frame):
 
 def _run(argv):
     helping = any(word in ("-h", "--help") for word in argv)
-    known = {name: (parser, function) for name, parser, function in _verbs(helping)}
+    known = {name: (parser, function) for name, parser, function in _verbs(argv if helping else [])}
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(f"gen-jax VERB [RUN] [--flag=value] [--config.field=value]   (gen_jax {__version__})\n")
         for name, (parser, _) in known.items():
@@ -83,7 +83,8 @@ def _run(argv):
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
         raise InputError(f"no verb {argv[0]!r}; {hint}")
     parser, function = known[argv[0]]
-    overrides, rest = _split(argv[1:])
+    overrides, rest = _split(argv[1:], "--config.")
+    conditions, rest = _split(rest, "--condition.")
     arguments, unknown = parser.parse_known_args(rest)
     for word in unknown:
         raise InputError(_unexpected(word, parser))
@@ -92,18 +93,22 @@ def _run(argv):
         raise InputError(f"--config.{overrides[0][0]}: {argv[0]} reads the config of its run; leave it out")
     if takes_config:
         arguments.overrides = overrides
+    if hasattr(arguments, "condition"):
+        arguments.conditions = conditions
+    elif conditions:
+        raise InputError(f"--condition.{conditions[0][0]}: {argv[0]} takes no condition; leave it out")
     return function(arguments)
 
 
-def _split(words):
-    """Takes --config.field=value (or --config.field value) out of the words."""
+def _split(words, prefix):
+    """Takes --config.field=value (or --config.field value), `prefix` being "--config.", out of the words."""
     overrides, rest = [], []
     words = iter(words)
     for word in words:
-        if not word.startswith("--config."):
+        if not word.startswith(prefix):
             rest.append(word)
             continue
-        path, equals, value = word.removeprefix("--config.").partition("=")
+        path, equals, value = word.removeprefix(prefix).partition("=")
         if not equals:
             value = next(words, None)
             if value is None or value.startswith("--"):
@@ -112,9 +117,15 @@ def _split(words):
     return overrides, rest
 
 
+RENAMED = {"--label": "--condition.label", "--samples": "--importance_samples", "--count": "--images"}
+
+
 def _unexpected(word, parser):
     if word.startswith("--"):
         flags = [o for action in parser._actions for o in action.option_strings]
+        renamed = RENAMED.get(word.partition("=")[0], "")
+        if renamed.partition(".")[0] in flags:
+            return f"{word.partition('=')[0]} is called {renamed} now"
         near = difflib.get_close_matches(word.partition("=")[0], flags, n=1)
         known = f"did you mean {near[0]}?" if near else f"there are: {', '.join(f for f in flags if f[:2] == '--')}"
         return f"unknown flag {word.partition('=')[0]}; {known}"
@@ -130,7 +141,11 @@ def _step(text):
     return text if text == "best" else int(text)
 
 
-def _verbs(helping):
+def _verbs(asked):
+    """The verbs; `asked` are the words of a call for help, which shows the fields of its config."""
+    helping, chosen = bool(asked), asked[0] if asked else ""
+    config = next((word.partition("=")[2] for word in asked if word.startswith("--config=")), "gan_digits")
+
     def verb(name, function, text):
         return name, _Parser(prog=f"gen-jax {name}", description=text), function
 
@@ -139,8 +154,8 @@ def _verbs(helping):
 
         name, parser, function = verb(name, function, text)
         parser.add_argument("--config", default="gan_digits", metavar="NAME|FILE.py[:ARG]", help="default: gan_digits")
-        if helping:
-            parser.epilog = fields_help()
+        if helping and name == chosen:
+            parser.epilog = fields_help(config)
         return name, parser, function
 
     def on_run(name, function, text):
@@ -150,6 +165,10 @@ def _verbs(helping):
         parser.add_argument("--step", type=_step, help="checkpoint, or best; default: the latest")
         parser.add_argument("--raw", action="store_true", help="the raw weights, not their average")
         return name, parser, function
+
+    def asked_by(parser):
+        text = "test: of test examples, each beside its reference; or --condition.NAME=VALUE: label, text, audio, image"
+        parser.add_argument("--condition", metavar="test", help=text)
 
     def signed(name, function, text):
         name, parser, function = on_run(name, function, text)
@@ -176,13 +195,13 @@ def _verbs(helping):
     sample[1].add_argument("--out", help="the file (the folder, with --each); default: in the run's samples/")
     sample[1].add_argument("--each", action="store_true", help="one PNG an image, at its own size")
     sample[1].add_argument("--columns", type=int, default=0, help="of the grid; default: about a square")
-    sample[1].add_argument("--label", type=int, help="class, for a conditional model; default: by seed")
+    asked_by(sample[1])
     sample[1].add_argument("--temperature", type=float, default=1.0, help="scale of the latent noise")
     yield sample
     interpolate = signed("interpolate", verbs.interpolate, "Animate spherical interpolations between seeds (WebP).")
     interpolate[1].add_argument("--seeds", default="0-3", help="the corners; default: 0-3")
     interpolate[1].add_argument("--frames", type=int, default=20, help="from each seed to the next")
-    interpolate[1].add_argument("--label", type=int, help="class, for a conditional model")
+    asked_by(interpolate[1])
     interpolate[1].add_argument("--out", help="a .webp or .gif; default: in the run's samples/")
     yield interpolate
     reconstruct = signed("reconstruct", verbs.reconstruct, "Show test images beside their reconstructions.")
@@ -192,8 +211,8 @@ def _verbs(helping):
     evaluate = on_run("evaluate", verbs.evaluate, "Score a run under a recorded protocol; JSON on stdout.")
     evaluate[1].add_argument("--seed", type=int, default=0, help="of samples, noise and binarisation")
     evaluate[1].add_argument("--seeds", type=int, default=3, help="sets of samples; scores are means over them")
-    evaluate[1].add_argument("--samples", type=int, default=1000, help="importance samples an image (k)")
-    evaluate[1].add_argument("--count", type=int, default=0, help="samples in a set; 0: as many as test images")
+    evaluate[1].add_argument("--importance_samples", type=int, default=1000, help="k, of the likelihood of an image")
+    evaluate[1].add_argument("--images", type=int, default=0, help="samples in a set; 0: as many as test images")
     evaluate[1].add_argument("--limit", type=int, default=0, help="test images for the likelihood; 0: all")
     evaluate[1].add_argument("--extractor", default="", help="classifier, random, pixels or inception")
     evaluate[1].add_argument("--weights", help="file of the Inception network, for a published FID")

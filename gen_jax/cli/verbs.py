@@ -4,6 +4,7 @@ Imports stand inside the verbs: `gen-jax list` should not wait for what only tra
 """
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -72,38 +73,37 @@ def _remove_empty(workdir):
 
 def show_config(arguments):
     """Prints the resolved config."""
-    from gen_jax.config import flatten
-    from gen_jax.config.fields import find
+    from gen_jax.config import fields, flatten
 
     config = _config(arguments)
     if arguments.json:
         print(json.dumps(flatten(config), indent=1, sort_keys=True))
         return 0
+    rows = fields.rows(config)
     for path, value in flatten(config).items():
-        field = find(path)
-        kind = field.kind if isinstance(field.kind, str) else field.kind.__name__
-        print(f"{f'--config.{path}={value}':<50} {kind}: {field.meaning}")
+        field = fields.find(rows, path)
+        print(f"{f'--config.{path}={value}':<50} {field.described}: {field.meaning}")
     return 0
 
 
 def show_list(arguments):
     """Prints what there is to choose from."""
-    from gen_jax import data, methods, metrics, networks
-    from gen_jax.config import shipped
+    from gen_jax import data, methods, metrics
+    from gen_jax.config import fields, shipped
     from gen_jax.data import tfds
-    from gen_jax.losses.adversarial import OBJECTIVES
-    from gen_jax.methods.vae import LIKELIHOODS
     from gen_jax.optimizers import OPTIMIZERS
 
-    def show(title, names):
-        print(f"{title:16} {', '.join(sorted(names))}")
+    def show(title, names, of=""):
+        print(f"{title:16} {of}{', '.join(sorted(names))}")
 
     show("configs", shipped())
     show("methods", methods.METHODS)
-    show("objectives", OBJECTIVES)
-    show("likelihoods", LIKELIHOODS)
-    for title in ("generators", "discriminators", "encoders", "decoders"):
-        show(title, getattr(networks, title.upper()))
+    for method in methods.METHODS:
+        for section, table in fields.networks(method).items():
+            show(method, table, f"model.{section}.name: ")
+        for path, field in fields.of_method(method).items():
+            if path.startswith("objective.") and field.choices:
+                show(method, field.choices, f"{path}: ")
     show("optimizers", OPTIMIZERS)
     show("metrics", metrics.__all__)
     show("prepared sets", tfds.prepared())
@@ -122,14 +122,17 @@ def prepare(arguments):
 
 def sample(arguments):
     """Draws images by seed."""
+    import numpy as np
+
     from gen_jax.provenance.pictures import grid, write_png
 
     run = _load(arguments)
     if arguments.columns < 0:
         raise InputError(f"--columns={arguments.columns}: must be >= 0")
     seeds = _seeds(arguments.seeds)
-    images = run.sampler.sample(run.variables, seeds, arguments.label, arguments.temperature)
-    record = _record(run, label=arguments.label, temperature=arguments.temperature)
+    condition, told, references = _condition(run, arguments, seeds)
+    images = run.sample(seeds, condition, arguments.temperature)
+    record = _record(run, condition=told, temperature=arguments.temperature)
     if arguments.each:
         folder = Path(arguments.out or _default(run, record, "each"))
         for seed, image in zip(seeds, images, strict=True):
@@ -139,7 +142,12 @@ def sample(arguments):
     out = Path(arguments.out or _default(run, record, f"seeds_{_tag(arguments.seeds)}", ".png"))
     if out.suffix.lower() != ".png":
         raise InputError(f"--out={out}: a grid is written as .png")
-    write_png(out, grid(images, arguments.columns), {**record, "Seeds": arguments.seeds}, arguments.sign)
+    columns = arguments.columns
+    if references is not None:
+        images = np.stack([references, images], axis=1).reshape(-1, *images.shape[1:])
+        columns = columns or 2 * max(1, round((len(seeds) / 2) ** 0.5))
+        record["Title"] = "test example left, the image drawn for its condition right"
+    write_png(out, grid(images, columns), {**record, "Seeds": arguments.seeds}, arguments.sign)
     print(out)
     return 0
 
@@ -154,8 +162,10 @@ def interpolate(arguments):
         raise InputError(f"--seeds={arguments.seeds}: an interpolation needs at least two")
     if arguments.frames < 2:
         raise InputError(f"--frames={arguments.frames}: must be >= 2")
-    images = run.interpolate(seeds, arguments.frames, arguments.label)
-    record = {**_record(run, label=arguments.label), "Seeds": arguments.seeds, "Frames": arguments.frames}
+    condition, told, _ = _condition(run, arguments, seeds[:1])
+    condition = condition and {name: value[0] for name, value in condition.items()}
+    images = run.interpolate(seeds, arguments.frames, condition)
+    record = {**_record(run, condition=told), "Seeds": arguments.seeds, "Frames": arguments.frames}
     out = Path(arguments.out or _default(run, record, f"interpolation_{_tag(arguments.seeds)}", ".webp"))
     write_animation(out, [grid(image[None]) for image in images], record, keys=arguments.sign)
     print(out)
@@ -173,12 +183,13 @@ def reconstruct(arguments):
     count = min(32, dataset.spec.size) if arguments.count is None else arguments.count
     if not 1 <= count <= dataset.spec.size:
         raise InputError(f"--count={count}: the test split has {dataset.spec.size} images")
+    from gen_jax.data.condition import chosen
     from gen_jax.data.images import evenly
     from gen_jax.evaluation.evaluate import as_seen
 
     index = evenly(dataset.spec.size, count)
     batch = as_seen(dataset, {**dataset.gather(index), "index": index}, seed=0)
-    images = run.sampler.reconstruct(run.variables, batch["image"], batch.get("condition"))
+    images = run.reconstruct(batch["image"], chosen(run.method.conditions, batch))
     pairs = np.stack([batch["image"], images], axis=1).reshape(-1, *images.shape[1:])
     record = _record(run)
     out = Path(arguments.out or _default(run, record, "reconstructions", ".png"))
@@ -202,8 +213,8 @@ def evaluate(arguments):
         run,
         seed=arguments.seed,
         seeds=arguments.seeds,
-        samples=arguments.samples,
-        count=arguments.count,
+        importance_samples=arguments.importance_samples,
+        images=arguments.images,
         limit=arguments.limit,
         extractor=arguments.extractor,
         weights=arguments.weights,
@@ -258,12 +269,18 @@ def study(arguments):
         return 0
     from gen_jax.data.images import evenly
     from gen_jax.evaluation.compare import short_names
+    from gen_jax.sample import of_examples
 
     paths = [Path(path) for path in arguments.paths]
     names = [*short_names(paths), *(["real"] if arguments.real or arguments.kind == "real_or_fake" else [])]
     needed = study.images_needed(arguments.kind, names, arguments.trials)
     runs = [_open(path) for path in paths]
-    sources = [(name, run.sample(arguments.seed, needed[name])) for name, run in zip(names, runs, strict=False)]
+
+    def drawn(run, count):
+        seeds = range(arguments.seed, arguments.seed + count)
+        return run.sample(seeds, of_examples(run.method, run.dataset("test"), seeds))
+
+    sources = [(name, drawn(run, needed[name])) for name, run in zip(names, runs, strict=False)]
     if "real" in needed:
         test = runs[0].dataset("test")
         sources.append(("real", test.gather(evenly(test.spec.size, needed["real"]))["image"]))
@@ -352,6 +369,32 @@ def _load(arguments):
     return _open(run, arguments.step, average=not arguments.raw)
 
 
+def _condition(run, arguments, seeds):
+    """What images are asked for by, in arrays and in words, and for --condition=test the images to compare with."""
+    import numpy as np
+
+    from gen_jax.data.condition import parse, repeated
+
+    known = run.method.conditions
+    given = {}
+    for name, text in arguments.conditions:
+        if name not in known:
+            has = f"has {', '.join(known)}" if known else "is not conditional"
+            raise InputError(f"--condition.{name}: the model {has}")
+        given[name] = repeated(name, known[name], parse(name, known[name], text), len(seeds))
+    told = ", ".join(f"{name}={text}" for name, text in arguments.conditions) or None
+    if arguments.condition is None:
+        return given or None, told, None
+    if arguments.condition != "test":
+        raise InputError(f"--condition={arguments.condition}: expected test; or give --condition.NAME=VALUE")
+    if not known or given:
+        raise InputError("--condition=test: " + ("give it alone" if known else "the model is not conditional"))
+    test = run.dataset("test")
+    index = np.asarray(seeds) % test.spec.size
+    batch = test.gather(index)
+    return {name: batch["condition"][name] for name in known}, "test", batch["image"]
+
+
 def _seeds(text):
     """[0, 1, 2, 7] from "0-2,7"."""
     seeds = []
@@ -384,8 +427,9 @@ def _record(run, **choices):
 def _default(run, record, name, suffix=""):
     """A name in the run's samples/ that tells apart what is different."""
     parts = [name, f"step{run.step:06d}", *(["best"] if run.checkpoint == "best" else [])]
-    parts += [*(["raw"] if run.config.optimizer.average and run.weights == "raw" else [])]
-    parts += [f"label{record['Label']}"] if "Label" in record else []
+    averaged = run.state is not None and run.state.average is not None
+    parts += [*(["raw"] if averaged and run.weights == "raw" else [])]
+    parts += [_tag(re.sub(r"[^A-Za-z0-9=.-]+", "-", record["Condition"]))] if "Condition" in record else []
     parts += [f"temperature{record['Temperature']:g}"] if record.get("Temperature", 1.0) != 1.0 else []
     parts += [f"frames{record['Frames']}"] if record.get("Frames", 20) != 20 else []
     return run.path / "samples" / ("_".join(parts) + suffix)

@@ -1,7 +1,7 @@
-"""Configs: a base that files edit, a table of every field, loading and checking."""
+"""Configs: a base that files edit, the fields gathered from where they are written, loading and checking."""
 
 from gen_jax.config.base import base
-from gen_jax.config.load import from_json, load, shipped, to_json
+from gen_jax.config.load import from_json, load, resolve, shipped, to_json
 from gen_jax.field import flatten
 
-__all__ = ["base", "flatten", "from_json", "load", "shipped", "to_json"]
+__all__ = ["base", "flatten", "from_json", "load", "resolve", "shipped", "to_json"]

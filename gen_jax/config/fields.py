@@ -1,148 +1,68 @@
-"""Every field that a config may have: its type, its one-line meaning, what is refused.
+"""Every field that a config may have, gathered from where each is written.
 
-This table is the schema. A field that is not here does not exist: `gen-jax config` prints from it,
-overrides are parsed by it and a typo is answered from it. `*` stands for one level of the path.
+A field stands beside the code that it is about: in data/, in optimizers.py, in the file of its method or network. The
+gathered rows are the schema: configs are completed and checked by them, `gen-jax config` prints from them, and a typo
+is answered from them.
 """
 
-from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
-from typing import NamedTuple
+from collections.abc import Mapping
 
-from gen_jax import schedules
+from gen_jax import data, schedules
+from gen_jax.field import Field, settings
 
-SCHEDULE = "float or schedule"
-
-
-class Field(NamedTuple):
-    """One field: `kind` is a type or SCHEDULE; `least` an inclusive bound; `choices` the values allowed."""
-
-    kind: type | str
-    meaning: str
-    least: float | None = None
-    choices: Callable[[], Iterable[str]] | None = None
-    most: float | None = None
-
-
-def _methods():
-    from gen_jax.methods import METHODS
-
-    return METHODS
-
-
-def _losses():
-    from gen_jax.losses.adversarial import OBJECTIVES
-
-    return OBJECTIVES
-
-
-def _likelihoods():
-    from gen_jax.methods.vae import LIKELIHOODS
-
-    return LIKELIHOODS
-
-
-def _networks():
-    from gen_jax import networks
-
-    tables = ("GENERATORS", "DISCRIMINATORS", "ENCODERS", "DECODERS", "CLASSIFIERS")
-    return {name for table in tables for name in getattr(networks, table)}
-
-
-def _optimizers():
-    from gen_jax.optimizers import OPTIMIZERS
-
-    return OPTIMIZERS
-
-
-FIELDS: dict[str, Field] = {
-    "seed": Field(int, "seed of every random choice but the data order", 0, most=2**32 - 1),
-    "method": Field(str, "generative family", choices=_methods),
-    "data.name": Field(str, "digits, folder, npz, or the name of a prepared TFDS image set"),
-    "data.path": Field(str, "the folder or the .npz file, where data.name asks for one"),
-    "data.image_size": Field(int, "side in pixels after data.resize; 0: as stored", 0),
-    "data.channels": Field(int, "1: greyscale, 3: RGB, 0: as stored", 0, most=3),
-    "data.batch_size": Field(int, "images in the global batch, over all devices and processes", 1),
-    "data.seed": Field(int, "seed of the data order and of random transforms", 0, most=2**32 - 1),
-    "data.binarize": Field(
-        str,
-        "none; dynamic: drawn anew at each use; static: drawn once per image; threshold: at 128",
-        choices=lambda: ("none", "dynamic", "static", "threshold"),
-    ),
-    "data.flip": Field(bool, "mirror each training image left-right with probability 1/2"),
-    "data.resize": Field(
-        str,
-        "crop: shorter side to size, centre crop; stretch: ignore aspect",
-        choices=lambda: ("crop", "stretch"),
-    ),
-    "data.resident_megabytes": Field(int, "sets that decode to less are kept decoded, and on the device", 0),
-    "model.latent_size": Field(int, "entries of the latent vector", 1),
-    "model.conditional": Field(bool, "condition every network on the class label"),
-    "model.dtype": Field(
-        str, "type that layers compute in; parameters stay float32", choices=lambda: ("float32", "bfloat16")
-    ),
-    "model.*.name": Field(str, "architecture of this network", choices=_networks),
-    "model.*.width": Field(int, "channels; the architecture says of which stage", 1),
-    "model.*.hidden": Field(int, "units of the dense layer between latents and feature maps", 1),
-    "model.*.features": Field(int, "units of the layer that serves as features", 1),
-    "model.*.widths": Field(tuple, "units of each hidden layer", 1),
-    "model.*.activation": Field(str, "activation of the hidden layers", choices=lambda: ("tanh", "relu", "silu")),
-    "model.*.norm": Field(str, "normalisation", choices=lambda: ("none", "batch", "spectral")),
-    "objective.loss": Field(str, "adversarial objective", choices=_losses),
-    "objective.r1_weight": Field(SCHEDULE, "gamma: gamma/2 times the squared gradient at reals is added", 0),
-    "objective.r2_weight": Field(SCHEDULE, "gamma: gamma/2 times the squared gradient at fakes is added", 0),
-    "objective.gradient_penalty_weight": Field(SCHEDULE, "lambda of WGAN-GP's penalty at interpolates", 0),
-    "objective.penalty_every": Field(int, "penalties at every n-th step only, n times as heavy (lazy)", 1),
-    "objective.likelihood": Field(str, "p(x | z)", choices=_likelihoods),
-    "objective.scale": Field(
-        str,
-        "scale of a gaussian or logistic likelihood: fixed, or learned (one a channel)",
-        choices=lambda: ("fixed", "learned"),
-    ),
-    "objective.log_scale": Field(float, "log of that scale (its start where learned), pixels in [0, 1]"),
-    "objective.beta": Field(SCHEDULE, "weight of the KL term", 0),
-    "optimizer.name": Field(str, "gradient transformation", choices=_optimizers),
-    "optimizer.learning_rate": Field(SCHEDULE, "learning rate", 0),
-    "optimizer.discriminator_ratio": Field(float, "the critic's learning rate over the generator's", 0),
-    "optimizer.b1": Field(float, "decay of the first moment (momentum, for sgd)", 0, most=1),
-    "optimizer.b2": Field(SCHEDULE, "decay of the second moment", 0, most=1),
-    "optimizer.eps": Field(float, "added to the root of the second moment", 0),
-    "optimizer.weight_decay": Field(float, "decoupled weight decay (adamw)", 0),
-    "optimizer.clip": Field(float, "largest global norm of a gradient; 0: no clipping", 0),
-    "optimizer.average": Field(SCHEDULE, "half-life in images of the moving average; 0: none kept", 0),
-    "train.steps": Field(int, "updates in all", 1),
-    "train.log_every": Field(int, "updates between rows of metrics.jsonl", 1),
-    "train.sample_every": Field(int, "updates between sample grids; 0: only at the end", 0),
-    "train.checkpoint_every": Field(int, "updates between checkpoints; 0: only at the end", 0),
-    "train.evaluate_every": Field(int, "updates between scores of the samples; 0: none while training", 0),
-    "train.keep_checkpoints": Field(int, "how many of the latest checkpoints stay", 1),
-    "train.critic_steps": Field(int, "critic updates for each generator update", 1),
-    "train.steps_per_call": Field(int, "updates in one compiled call (scanned on accelerators)", 1),
+SHARED = {
+    "seed": Field(0, "seed of every random choice but the data order", least=0, most=2**32 - 1),
+    "method": Field("", "generative family"),
+    **{f"data.{name}": field for name, field in data.FIELDS.items()},
     "evaluate.extractor": Field(
-        str,
+        "",
         "what sees the samples while training; empty: by the data",
-        choices=lambda: ("", "classifier", "random", "pixels"),
+        choices=("", "classifier", "random", "pixels"),
     ),
-    "evaluate.count": Field(int, "samples that are scored while training; at most as many as test images", 2),
-    "evaluate.best": Field(str, "metric whose best weights are kept in best/; empty: the Frechet distance"),
-    "mesh.devices": Field(int, "devices along the data axis; -1: all", -1),
-    # The fields of a schedule, wherever one stands.
-    "*.*.kind": Field(str, "shape of the schedule", choices=lambda: schedules.KINDS),
-    "*.*.start": Field(float, "value at step 0"),
-    "*.*.end": Field(float, "value after `over`, and from then on"),
-    "*.*.over": Field(float, "length of the schedule; 0: the whole run", 0),
-    "*.*.unit": Field(str, "what `over` counts", choices=lambda: schedules.UNITS),
+    "evaluate.count": Field(1000, "samples scored while training; at most as many as test images", least=2),
+    "evaluate.best": Field("", "metric whose best weights are kept in best/; empty: the Frechet distance"),
+    "mesh.devices": Field(-1, "devices along the data axis; -1: all", least=-1),
 }
 
 
-def find(path: str) -> Field | None:
-    """The Field of a dotted path, None if there is no such field."""
-    if path in FIELDS:
-        return FIELDS[path]
-    levels = path.count(".")
-    for pattern, field in FIELDS.items():
-        if "*" in pattern and pattern.count(".") == levels and fnmatchcase(path, pattern):
-            # `*.*.kind` is a schedule's field only where a schedule may stand.
-            if pattern.startswith("*.*.") and getattr(FIELDS.get(path.rpartition(".")[0]), "kind", "") != SCHEDULE:
-                continue
-            return field
-    return None
+def of_method(method: str) -> dict[str, Field]:
+    """The rows of a method, those of its networks left out: dotted path -> Field, with the method's own defaults."""
+    from gen_jax.methods import METHODS
+
+    module = METHODS[method]
+    rows = {**SHARED, **module.FIELDS}
+    rows["method"] = Field(method, SHARED["method"].meaning, choices=METHODS)
+    for path, default in getattr(module, "DEFAULTS", {}).items():
+        rows[path] = rows[path]._replace(default=default)
+    return rows
+
+
+def of_network(section: str, table: Mapping, name: str) -> dict[str, Field]:
+    """The rows of the network called `name` in `table`, which stands in config.model[section]."""
+    rows = {f"model.{section}.name": Field(name, "architecture of this network", choices=table)}
+    return rows | {f"model.{section}.{field}": row for field, row in settings(table[name]).items()}
+
+
+def networks(method: str) -> dict[str, Mapping]:
+    """The sections of config.model that hold a network, each with its architectures by name."""
+    from gen_jax.methods import METHODS
+
+    return getattr(METHODS[method], "NETWORKS", {})
+
+
+def rows(config: Mapping) -> dict[str, Field]:
+    """All rows of a config: its method's, and those of the architectures that it chose."""
+    found = of_method(config["method"])
+    for section, table in networks(config["method"]).items():
+        found |= of_network(section, table, config["model"][section]["name"])
+    return found
+
+
+def find(rows: Mapping[str, Field], path: str) -> Field | None:
+    """The Field of a dotted path, None if there is none; below a field that may be a schedule, the schedule's own."""
+    parent, _, last = path.rpartition(".")
+    if path not in rows and parent in rows and rows[parent].schedule and last in schedules.FIELDS:
+        field = schedules.FIELDS[last]
+        # The bounds of the number hold for the values that the schedule goes through.
+        return field._replace(least=rows[parent].least, most=rows[parent].most) if last in ("start", "end") else field
+    return rows.get(path)

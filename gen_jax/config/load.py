@@ -10,9 +10,10 @@ from pathlib import Path
 
 import ml_collections
 
-from gen_jax.config.fields import FIELDS, SCHEDULE, Field, find
+from gen_jax.config import fields
+from gen_jax.config.base import put
 from gen_jax.errors import InputError
-from gen_jax.field import flatten
+from gen_jax.field import Field, flatten, settings
 
 
 def directory() -> Path:
@@ -36,12 +37,20 @@ def load(name: str, overrides: Iterable[tuple[str, str]] = ()) -> ml_collections
     Raises:
       InputError: no such file, a file that fails, an unknown field, a value of the wrong type or range.
     """
-    config = _execute(name)
+    return resolve(_execute(name), overrides)
+
+
+def resolve(config: ml_collections.ConfigDict, overrides: Iterable[tuple[str, str]] = ()) -> ml_collections.ConfigDict:
+    """A config that was made in Python (`base` and what it needs), completed, overridden, checked and locked.
+
+    Raises:
+      InputError: as `load`.
+    """
+    _check_method(config)
     overrides = sorted(overrides, key=lambda pair: not pair[0].endswith(".name"))
     for path, text in overrides:
         if path.endswith(".name"):
             override(config, path, text)
-    check(config)
     complete(config, renamed={p.split(".")[1] for p, _ in overrides if p.startswith("model.") and p.endswith(".name")})
     for path, text in overrides:
         if not path.endswith(".name"):
@@ -85,28 +94,23 @@ def complete(config: ml_collections.ConfigDict, renamed: Iterable[str] = ()) -> 
     In a section of `renamed`, whose architecture an override chose, fields of the old one are dropped; elsewhere
     a field that the architecture lacks is refused.
     """
-    from gen_jax.methods import METHODS
-
-    for section, table in METHODS[config.method].NETWORKS.items():
-        chosen = config.model.get(section)
+    for section, table in fields.networks(config.method).items():
+        chosen = config.get("model", {}).get(section)
         if chosen is None or "name" not in chosen:
             raise InputError(f"model.{section}.name: missing; there are: {', '.join(sorted(table))}")
         if chosen.name not in table:
             raise InputError(
                 f"model.{section}.name={chosen.name}: no such {section}; there are: {', '.join(sorted(table))}"
             )
-        own = {k: v for k, v in _network_fields(table[chosen.name]).items() if find(f"model.{section}.{k}")}
-        kept = {k: v for k, v in chosen.items() if k == "name" or k in own}
-        foreign = sorted(set(chosen) - set(kept))
+        own = settings(table[chosen.name])
+        foreign = sorted(name for name in chosen if name != "name" and name not in own)
         if foreign and section not in renamed:
             raise InputError(f"model.{section}.{foreign[0]}: {chosen.name} has no such field; it has: {', '.join(own)}")
-        config.model[section] = {**own, **kept}
-
-
-def _network_fields(module) -> dict:
-    """The fields of a Flax module that have defaults."""
-    fields = module.__dataclass_fields__
-    return {name: f.default for name, f in fields.items() if isinstance(f.default, (int, float, str, bool, tuple))}
+        for name in foreign:
+            del chosen[name]
+        for name, field in own.items():
+            if name not in chosen:
+                chosen[name] = field.default
 
 
 def override(config: ml_collections.ConfigDict, path: str, text: str) -> None:
@@ -124,63 +128,78 @@ def override(config: ml_collections.ConfigDict, path: str, text: str) -> None:
             near = difflib.get_close_matches(name, known, n=1)
             where = f" {here} has" if here else " there are"
             hint = f"did you mean {near[0]}?" if near else f"{where.strip()}: {', '.join(sorted(known))}"
+            if path == "model.conditional" and "condition" in known:
+                hint = "it is model.condition now, such as label"
             raise InputError(f"{flag}: no such field; {hint}")
         at = at[name] if depth < len(sections) else at
-    field = find(path)
+    field = fields.find(_rows(config), path)
     if field is None:
         raise InputError(f"{flag}: is a section; set one of its fields: {', '.join(sorted(at[last].keys()))}")
-    at[last] = parse(flag, field, text)
+    put(config, path, parse(flag, field, text))
+
+
+def _rows(config) -> dict[str, Field]:
+    """The rows of a config that may not be complete yet."""
+    found = fields.of_method(config.method)
+    for section, table in fields.networks(config.method).items():
+        name = config.get("model", {}).get(section, {}).get("name")
+        found |= fields.of_network(section, table, name if name in table else next(iter(table)))
+    return found
 
 
 def parse(flag: str, field: Field, text: str):
     """The value that `text` means for `field`."""
-    wrong = InputError(f"{flag}={text}: expected {describe_kind(field)}")
+    wrong = InputError(f"{flag}={text}: expected {_expected(field)}")
     if field.kind is str:
         return text
     if field.kind is bool:
         if text.lower() not in ("true", "false"):
             raise InputError(f"{flag}={text}: expected true or false")
         return text.lower() == "true"
+    if field.kind is tuple and field.choices is not None:
+        return tuple(word for word in text.strip("()").replace(" ", "").split(",") if word not in ("", "none"))
     try:
+        if field.schedule and text.strip().startswith("{"):
+            return dict(ast.literal_eval(text))
         if field.kind is int:
             return int(text)
         if field.kind is tuple:
             value = ast.literal_eval(text if text.strip().startswith(("(", "[")) else f"({text},)")
             return tuple(value)
-        if field.kind == SCHEDULE and text.strip().startswith("{"):
-            return dict(ast.literal_eval(text))
         return float(text)
     except (ValueError, SyntaxError, TypeError):
         raise wrong from None
 
 
-def describe_kind(field: Field) -> str:
+def _expected(field: Field) -> str:
     """What a value of this field must be, in words."""
-    if field.kind == SCHEDULE:
+    if field.schedule:
         return "float, or a schedule such as {'kind': 'cosine', 'start': 1e-3, 'end': 0.0}"
-    return "tuple of int, such as 200,200" if field.kind is tuple else field.kind.__name__
+    return f"{field.described}, such as 200,200" if field.described == "tuple of int" else field.described
 
 
 def check(config: ml_collections.ConfigDict) -> None:
     """Refuses unknown fields, wrong types and values out of range, naming the field."""
-    from gen_jax.config.base import base
-
-    for path, value in flatten(config).items():
-        field = find(path)
+    _check_method(config)
+    rows, flat = _rows(config), flatten(config)
+    for path, value in flat.items():
+        field = fields.find(rows, path)
         if field is None:
             parent = path.rpartition(".")[0]
-            if getattr(find(parent), "kind", "") is not SCHEDULE and find(parent) is not None:
+            if parent in rows and not rows[parent].schedule:
                 raise InputError(f"{parent}: is a plain value, not a section")
-            near = difflib.get_close_matches(path, [*FIELDS, *flatten(config)], n=2)
-            near = [n for n in near if n != path and "*" not in n]
+            near = difflib.get_close_matches(path, [*rows, *flat], n=2)
+            near = [n for n in near if n != path]
             raise InputError(f"{path}: no such field" + (f"; did you mean {near[0]}?" if near else ""))
         _check_value(path, field, value)
-        parent, _, last = path.rpartition(".")
-        if last in ("start", "end") and getattr(find(parent), "kind", "") is SCHEDULE:
-            bounds = find(parent)
-            _check_value(path, field._replace(least=bounds.least, most=bounds.most), value)
-    for path in flatten(base(config.method)):
+    for path in fields.of_method(config.method):
         _require(config, path)
+
+
+def _check_method(config):
+    from gen_jax.methods import METHODS
+
+    _check_value("method", Field("", "", choices=METHODS), config.get("method", ""))
 
 
 def _require(config, path):
@@ -192,20 +211,21 @@ def _require(config, path):
 
 
 def _check_value(path: str, field: Field, value) -> None:
-    kind = float if field.kind == SCHEDULE else field.kind
+    kind = field.kind
     fits = isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
     if not fits:
-        raise InputError(f"{path}={value!r}: expected {describe_kind(field)}")
-    if kind is str:
-        choices = list(field.choices()) if field.choices else [value]
-        if value not in choices:
-            near = difflib.get_close_matches(value, choices, n=1)
-            hint = f"did you mean {near[0]}? there are: " if near else "there are: "
-            raise InputError(f"{path}={value}: no such choice; {hint}{', '.join(sorted(choices))}")
+        raise InputError(f"{path}={value!r}: expected {_expected(field)}")
+    if kind is str or (kind is tuple and field.choices is not None):
+        choices = list(field.choices) if field.choices is not None else [value]
+        for word in [value] if kind is str else value:
+            if word not in choices:
+                near = difflib.get_close_matches(str(word), choices, n=1)
+                hint = f"did you mean {near[0]}? there are: " if near else "there are: "
+                raise InputError(f"{path}={word}: no such choice; {hint}{', '.join(sorted(choices))}")
         return
     for number in value if kind is tuple else (value,):
         if not isinstance(number, (int, float)) or number != number:
-            raise InputError(f"{path}={value}: expected {describe_kind(field)}")
+            raise InputError(f"{path}={value}: expected {_expected(field)}")
         if field.least is not None and number < field.least:
             raise InputError(f"{path}={value}: must be >= {field.least}")
         if field.most is not None and number > field.most:
@@ -218,25 +238,20 @@ def to_json(config: ml_collections.ConfigDict) -> dict:
 
 
 def from_json(values: dict) -> ml_collections.ConfigDict:
-    """The config that `to_json` wrote; sections and fields that it lacks, being older, take their defaults."""
-    from gen_jax.config.base import base
-    from gen_jax.methods import METHODS
+    """The config that `to_json` wrote; fields that it lacks, being older, take their defaults.
 
+    Raises:
+      InputError: a config of gen_jax 0.1, whose checkpoints this version does not read.
+    """
     config = ml_collections.ConfigDict(values, type_safe=False)
-    defaults = base(config.method) if config.get("method") in METHODS else {}
-    for section, fields in defaults.items():
-        if isinstance(fields, ml_collections.ConfigDict):
-            if section not in config:
-                config[section] = {}
-            for name, value in fields.items():
-                if name not in config[section]:
-                    config[section][name] = value
+    if "conditional" in config.get("model", {}):
+        raise InputError("this run was trained by gen_jax 0.1; use that version: pip install 'gen_jax==0.1.0'")
     for path, value in flatten(config).items():
         if isinstance(value, (list, tuple)):
-            *sections, last = path.split(".")
-            at = config
-            for name in sections:
-                at = at[name]
-            del at[last]
-            at[last] = tuple(value)
+            put(config, path, tuple(value))
+    present = flatten(config)
+    for path, field in _rows(config).items():
+        inside = any(p.startswith(f"{path}.") for p in present)  # a schedule stands there
+        if path not in present and not inside:
+            put(config, path, field.default)
     return config.lock()

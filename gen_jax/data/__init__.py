@@ -17,6 +17,7 @@ from gen_jax.data.condition import Condition
 from gen_jax.data.dataset import Dataset, Spec
 from gen_jax.data.source import Source, Splits
 from gen_jax.errors import InputError
+from gen_jax.field import Field
 
 # data.name -> what it is.
 SOURCES = {
@@ -24,6 +25,23 @@ SOURCES = {
     "folder": "a folder of .png .jpg .jpeg .webp files at data.path; sub-folders are classes",
     "npz": f"a NumPy archive at data.path with {npz.KEYS}",
     "any other name": "any prepared TFDS image data set: mnist, cifar10:3.0.2, ... (gen-jax prepare NAME)",
+}
+
+FIELDS = {
+    "name": Field("digits", "digits, folder, npz, or the name of a prepared TFDS image set"),
+    "path": Field("", "the folder or the .npz file, where data.name asks for one"),
+    "image_size": Field(0, "side in pixels after data.resize; 0: as stored", least=0),
+    "channels": Field(0, "1: greyscale, 3: RGB, 0: as stored", least=0, most=3),
+    "batch_size": Field(64, "images in the global batch, over all devices and processes", least=1),
+    "seed": Field(0, "seed of the data order and of random transforms", least=0, most=2**32 - 1),
+    "binarize": Field(
+        "none",
+        "none; dynamic: drawn anew at each use; static: drawn once per image; threshold: at 128",
+        choices=transforms.BINARIZE,
+    ),
+    "flip": Field(False, "mirror each training image left-right with probability 1/2"),
+    "resize": Field("crop", "crop: shorter side to size, centre crop; stretch: ignore aspect", choices=resizing.MODES),
+    "resident_megabytes": Field(2048, "sets that decode to less are kept decoded, and on the device", least=0),
 }
 
 MEAN_IMAGES = 10_000

@@ -43,6 +43,11 @@ def zeros(conditions: Conditions, rows: int) -> dict[str, jax.Array]:
     return {name: jnp.zeros((rows, *c.shape), kinds.get(c.kind, jnp.float32)) for name, c in conditions.items()}
 
 
+def chosen(conditions: Conditions, batch: Mapping) -> dict[str, jax.Array]:
+    """The values in a batch of these conditions; {} for an unconditional model."""
+    return {name: batch["condition"][name] for name in conditions}
+
+
 def by_seed(conditions: Conditions, keys: jax.Array) -> dict[str, jax.Array]:
     """The conditions that a seed alone decides: a class, drawn uniformly for each of `keys` [B].
 
@@ -53,6 +58,23 @@ def by_seed(conditions: Conditions, keys: jax.Array) -> dict[str, jax.Array]:
     if asked:
         raise InputError(f"give what the images are asked for by: {', '.join(f'--condition.{n}=...' for n in asked)}")
     return {name: randomness.classes(keys, condition.size) for name, condition in conditions.items()}
+
+
+def repeated(name: str, condition: Condition, value, count: int) -> np.ndarray:
+    """One value an image [count, ...] of what was given: so many values, or one for all.
+
+    Raises:
+      InputError: of another shape, or a class that there is not.
+    """
+    value = np.asarray(value, np.int32 if condition.kind in ("label", "tokens") else None)
+    if value.shape == condition.shape:
+        value = np.broadcast_to(value, (count, *value.shape))
+    if value.shape != (count, *condition.shape):
+        raise InputError(f"condition {name} has shape {value.shape}: expected {(count, *condition.shape)}")
+    if condition.kind in ("label", "tokens") and not (value.min() >= 0 and value.max() < condition.size):
+        what = "classes" if condition.kind == "label" else "tokens"
+        raise InputError(f"condition {name}: its {what} are 0 to {condition.size - 1}")
+    return value
 
 
 def parse(name: str, condition: Condition, text: str) -> np.ndarray:

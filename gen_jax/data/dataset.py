@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from gen_jax.data import condition
 from gen_jax.data.condition import Condition
 
 
@@ -32,6 +34,11 @@ class Spec(NamedTuple):
         """The names of the classes."""
         return self.conditions["label"].names if "label" in self.conditions else ()
 
+    def example(self, rows: int = 2) -> dict:
+        """A batch of zeros of the right shapes and types, as a step sees it: what `init` is traced with."""
+        image = jnp.zeros((rows, *self.shape), jnp.uint8)
+        return {"image": image, "row": jnp.arange(rows), "condition": condition.zeros(self.conditions, rows)}
+
     def to_json(self) -> dict:
         """As plain dicts and lists, for a run's data.json."""
         return {**self._asdict(), "conditions": {name: c._asdict() for name, c in self.conditions.items()}}
@@ -42,6 +49,11 @@ def spec_from_json(values: Mapping) -> Spec:
     plain = lambda fields: {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     conditions = {name: Condition(**plain(c)) for name, c in values["conditions"].items()}
     return Spec(**{**plain(values), "conditions": conditions})
+
+
+def floats(tree):
+    """A pytree with its uint8 leaves, which are images, as float32 in [0, 1]."""
+    return jax.tree.map(lambda x: x.astype(jnp.float32) / 255.0 if x.dtype == jnp.uint8 else x, tree)
 
 
 class Dataset(NamedTuple):

@@ -26,6 +26,7 @@ from gen_jax.evaluation import scores
 from gen_jax.evaluation.extractors import extract, hash_arrays, of_run, recipe
 from gen_jax.run import Run, load
 from gen_jax.runtime.compilation import cache_directory
+from gen_jax.sample import of_examples
 from gen_jax.train import train as fit
 
 MOST = 5000  # images of each kind
@@ -61,14 +62,14 @@ def detect(run: Run, others: Sequence[Run] = (), *, count: int = 0, seed: int = 
         if other.dataset("test").fingerprint() != test.fingerprint():
             raise InputError(f"{other.path} is not trained on the data of {run.path}; the real images must be the same")
     reals = train.gather(evenly(train.spec.size, count))["image"]
-    fakes = run.sample(seed, count)
+    fakes = _drawn(run, train, seed, count)
     held_out = test.gather(evenly(test.spec.size, MOST))["image"]
     detectors = [_spectrum(reals, fakes), _cnn(reals, fakes)]
     records = []
     known = hash_arrays(run.variables)
     for generator in (run, *others):
         seen = hash_arrays(generator.variables) == known
-        samples = generator.sample(seed + count, len(held_out))
+        samples = _drawn(generator, test, seed + count, len(held_out))
         for detector in detectors:
             auc = _auc(detector.score(held_out), detector.score(samples))
             protocol = {
@@ -85,6 +86,11 @@ def detect(run: Run, others: Sequence[Run] = (), *, count: int = 0, seed: int = 
             score = {"metric": f"detectability_{detector.name}", "value": auc, "unit": "AUC", "protocol": protocol}
             records.append(scores.record(score, generator.step, generator.weights, generator.checkpoint))
     return records, detectors
+
+
+def _drawn(run: Run, dataset, seed: int, count: int) -> np.ndarray:
+    seeds = range(seed, seed + count)
+    return run.sample(seeds, of_examples(run.method, dataset, seeds))
 
 
 def _auc(real: np.ndarray, fake: np.ndarray) -> float:

@@ -5,6 +5,7 @@ Variables of the best one. Both are functions of the State, so a resumed run rep
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -18,7 +19,7 @@ from gen_jax.observers import Maker, Observer, grids, weights_of
 from gen_jax.program import Program
 from gen_jax.runtime import checkpoint, logbook
 from gen_jax.runtime import mesh as meshes
-from gen_jax.sample import sampler
+from gen_jax.sample import of_examples, sampler
 from gen_jax.train import train
 
 
@@ -37,7 +38,7 @@ def judging(config) -> Maker:
             raise InputError(f"train.evaluate_every: method={config.method} draws no samples; leave it at 0")
         mesh = meshes.local(program.mesh)  # every process judges for itself; what is drawn comes whole to each
         ground = grounds(config, program.dataset, workdir, mesh)
-        draw = sampler(program.method, mesh=program.mesh)
+        draw = sampler(program.method, program.mesh)
         path = workdir / "evaluations.jsonl"
         main, known = jax.process_index() == 0, []
 
@@ -48,9 +49,9 @@ def judging(config) -> Maker:
 
         def see(state, step):
             variables = variables_of(program.method, state)
-            found = scores.generated(
-                ground, lambda seeds: draw.sample(variables, seeds), seed=FIRST_SEED, groups=scores.QUICK
-            )
+            asked = partial(of_examples, program.method, program.dataset)
+            drawn = lambda seeds: draw.sample(variables, seeds, asked(seeds))
+            found = scores.generated(ground, drawn, seed=FIRST_SEED, groups=scores.QUICK)
             weights = weights_of(state)
             records = [scores.record(score, step, weights, "training") for score in found]
             chosen = next(score for score in found if score["metric"] == (config.evaluate.best or found[0]["metric"]))

@@ -12,7 +12,7 @@ metric with real test images in the place of the generated ones; comparable wher
 
 import functools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jax
@@ -21,7 +21,8 @@ import numpy as np
 
 from gen_jax import data, metrics, randomness
 from gen_jax.config import to_json
-from gen_jax.data.dataset import Dataset
+from gen_jax.data.condition import chosen
+from gen_jax.data.dataset import Dataset, floats
 from gen_jax.errors import InputError
 from gen_jax.evaluation import extractors, scores
 from gen_jax.export.dataset import export_dataset
@@ -31,6 +32,7 @@ from gen_jax.run import Run
 from gen_jax.runtime import logbook
 from gen_jax.runtime import mesh as meshes
 from gen_jax.runtime.directory import check_same_data
+from gen_jax.sample import of_examples
 from gen_jax.train import train as fit
 
 BATCH = 200
@@ -42,8 +44,8 @@ def evaluate(
     *,
     seed: int = 0,
     seeds: int = 3,
-    samples: int = 1000,
-    count: int = 0,
+    importance_samples: int = 1000,
+    images: int = 0,
     limit: int = 0,
     extractor: str = "",
     weights: str | None = None,
@@ -54,29 +56,29 @@ def evaluate(
     Args:
       seed: of generated images, of the noise of the bounds and of dynamic binarisation.
       seeds: how many sets of samples are drawn; a value is the mean over them, `spread` their standard deviation.
-      samples: importance samples per image (k) of the likelihood.
-      count: generated images in each of these sets; 0: as many as there are test images, at most 10,000.
+      importance_samples: per image (k), of the likelihood.
+      images: how many are generated for each of these sets; 0: as many as there are test images, at most 10,000.
       limit: likelihood and reconstruction are measured on the first so many test images; 0 for all. Where a
         set is sorted by class, as a folder is, the first ones are of one class.
       extractor: one of extractors.EXTRACTORS; "" for the classifier where there are labels, else random.
       weights: the file of the Inception network.
-      classification_accuracy: also the accuracy on real images of a classifier that is trained on `count` samples of
+      classification_accuracy: also the accuracy on real images of a classifier that is trained on `images` samples of
         this run, a conditional one (Ravuri & Vinyals 2019).
 
     Raises:
       InputError: a count that cannot be, or data that is not at hand.
     """
     for name, value, least in (
-        ("samples", samples, 1),
-        ("count", count, 0),
+        ("importance_samples", importance_samples, 1),
+        ("images", images, 0),
         ("limit", limit, 0),
         ("seed", seed, 0),
         ("seeds", seeds, 1),
     ):
         if value < least:
             raise InputError(f"--{name}={value}: must be >= {least}")
-    if count == 1:
-        raise InputError("--count=1: a set of samples needs two")
+    if images == 1:
+        raise InputError("--images=1: a set of samples needs two")
     train, test = run.dataset("train"), run.dataset("test")
     check_same_data(train, run.path)
     used = min(limit, test.spec.size) if limit else test.spec.size
@@ -95,17 +97,17 @@ def evaluate(
     if run.method.bound:
         found += [_with(score, on_test) for score in _bound(run, test, seed, used)]
     if run.method.log_prob or run.method.log_weights:
-        found += [_with(score, on_test) for score in _likelihood(run, test, seed, samples, used)]
+        found += [_with(score, on_test) for score in _likelihood(run, test, seed, importance_samples, used)]
     if run.method.reconstruct:
         found += [_with(score, on_test) for score in _reconstruction(run, test, seed, used)]
     if run.method.features:
         found += [_with(score, on_test) for score in _accuracy(run, test, used)]
     if run.method.sample:
-        ground = scores.prepare(seen_by, train, test, run.mesh, count)
-        draw = lambda seeds: run.sampler.sample(run.variables, seeds)  # noqa: E731
+        ground = scores.prepare(seen_by, train, test, run.mesh, images)
+        draw = lambda seeds: run.sample(seeds, of_examples(run.method, test, seeds))  # noqa: E731
         found += scores.generated(ground, draw, seed=seed, seeds=seeds)
     if classification_accuracy:
-        found += _classification_accuracy(run, train, test, seed, count or train.spec.size)
+        found += _classification_accuracy(run, train, test, seed, images or train.spec.size)
     records = [scores.record(score, run.step, run.weights, run.checkpoint) for score in found]
     logbook.append_rows(run.path / "evaluations.jsonl", records)
     return records
@@ -132,7 +134,8 @@ def _batches(run: Run, dataset: Dataset, seed: int, used: int) -> Iterator[tuple
     for batch in dataset.sequential(size):
         batch = meshes.put(meshes.batched(run.mesh), as_seen(dataset, batch, seed))
         keys = randomness.row_keys(base, batch["index"])
-        yield batch["image"] / 255.0, batch.get("condition"), keys, min(size, left)
+        batch = floats(batch)
+        yield batch["image"], chosen(run.method.conditions, batch), keys, min(size, left)
         left -= size
         if left <= 0:
             return
@@ -169,7 +172,7 @@ def _likelihood(run, test, seed, samples, used):
 
 
 def importance_weighted(
-    method: Method, variables: Variables, images: jax.Array, keys: jax.Array, samples: int, condition=None
+    method: Method, variables: Variables, images: jax.Array, keys: jax.Array, samples: int, condition: Mapping
 ) -> jax.Array:
     """log 1/k sum_i p(x, z_i) / q(z_i | x) [B] nats of k samples an image (Burda et al. 2016, eq. 8).
 
@@ -226,8 +229,8 @@ def _reconstruction(run, test, seed, used):
 
 def _classification_accuracy(run, train, test, seed, count):
     """A classifier learns from samples and their labels, and is asked about real images."""
-    if not run.config.model.get("conditional"):
-        raise InputError("--classification_accuracy: samples of this run have no labels; it needs a conditional model")
+    if "label" not in run.method.conditions:
+        raise InputError("--classification_accuracy: samples of this run have no labels; it needs a model of labels")
     with tempfile.TemporaryDirectory() as folder:
         out = export_dataset(run, Path(folder) / "set", count=count, seed=seed, record={})
         section = {**run.config.data, "name": "folder", "path": str(out / "images")}
@@ -235,7 +238,7 @@ def _classification_accuracy(run, train, test, seed, count):
         samples = data.make(**{**section, "binarize": "none", "flip": False})
         if samples.spec.classes != run.spec.classes:
             drawn = f"{count} samples show {samples.spec.classes} of {run.spec.classes} classes"
-            raise InputError(f"--classification_accuracy: {drawn}; draw more with --count")
+            raise InputError(f"--classification_accuracy: {drawn}; draw more with --images")
         learned = extractors.make("classifier", samples, section, fit)
     known = extractors.make("classifier", train, run.config.data, fit)
 
@@ -257,8 +260,11 @@ def _classification_accuracy(run, train, test, seed, count):
 
 def _accuracy(run, test, used):
     right = []
-    predict = jax.jit(run.method.features)
-    for images, condition, _, valid in _batches(run, test, 0, used):
-        seen = predict(run.variables, images)["probabilities"].argmax(-1) == condition["label"]
-        right.append(np.asarray(seen, np.float64)[:valid])
+    predict = jax.jit(lambda variables, images: run.method.features(variables, floats(images)))
+    size = min(BATCH, used)
+    for start in range(0, used, size):
+        index = np.arange(start, min(start + size, used))
+        batch = test.gather(index)
+        seen = predict(run.variables, batch["image"])["probabilities"].argmax(-1) == batch["condition"]["label"]
+        right.append(np.asarray(seen, np.float64))
     return [{"metric": "accuracy", **_mean(np.concatenate(right))}]

@@ -23,7 +23,7 @@ from gen_jax import data
 from gen_jax.config import to_json
 from gen_jax.config.load import load as load_config
 from gen_jax.data import cache
-from gen_jax.data.dataset import Dataset
+from gen_jax.data.dataset import Dataset, floats
 from gen_jax.errors import InputError
 from gen_jax.run import Run, load
 from gen_jax.runtime import mesh as meshes
@@ -198,7 +198,7 @@ def recipe(config) -> list:
 
 def of_run(run: Run) -> Extractor:
     """A trained classifier as an extractor."""
-    apply = jax.jit(lambda variables, images: run.method.features(variables, images / 255.0))
+    apply = jax.jit(lambda variables, images: run.method.features(variables, floats(images)))
     arrays = jax.device_get(run.variables)  # each process sees by itself
     return Extractor("classifier", apply, arrays, {"extractor_sha256": hash_arrays(arrays)})
 

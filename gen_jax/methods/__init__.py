@@ -1,22 +1,25 @@
 """Generative families, and the classifier that measures them: config -> Method, one file each.
 
-A family is a module with `make(config, spec) -> Method`, the tables NETWORKS (section of config.model ->
-architectures by name), and the defaults of its config sections MODEL, OBJECTIVE, OPTIMIZER and TRAIN.
+A family is a module with `make(config, spec) -> Method` and FIELDS, the rows of its config. It may have NETWORKS
+(section of config.model -> architectures by name) and DEFAULTS, its own defaults for rows that it shares with others.
+Adding one is such a file and a line here; a script outside the package adds its own to METHODS before it makes a
+config.
 """
 
 from types import ModuleType
 
 from gen_jax.data.dataset import Spec
-from gen_jax.method import Method
+from gen_jax.method import Method, Source
 from gen_jax.methods import classifier, gan, vae
 
 METHODS: dict[str, ModuleType] = {"vae": vae, "gan": gan, "classifier": classifier}
 
 
-def make(config, spec: Spec) -> Method:
-    """The Method of a config for data of this Spec.
+def make(config, spec: Spec, source: Source | None = None) -> Method:
+    """The Method of a config for data of this Spec, over another run where the config names one.
 
     Raises:
       InputError: where choices do not go together; the message names them.
     """
-    return METHODS[config.method].make(config, spec)
+    module = METHODS[config.method]
+    return module.make(config, spec, source) if "source" in config else module.make(config, spec)

@@ -2,52 +2,90 @@
 
     min_G max_D  E log D(x) + E log(1 - D(G(z)))      (Goodfellow et al. 2014, eq. 1)
 
-`objective.loss` names the game (`gen_jax.losses.adversarial`); penalties on the critic's gradient are
-added to the critic's loss. One step is `train.critic_steps` critic updates, each on a batch of its own,
-then one generator update on one more (the relativistic game compares with fresh reals).
+`objective.loss` names the game (`gen_jax.losses.adversarial`); a player's loss is the game's and the weighted
+penalties that are its own. One step is `train.critic_steps` critic updates, each on a batch of its own, then one
+generator update on one more (the relativistic game compares with fresh reals).
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from gen_jax import randomness
+from gen_jax import optimizers, randomness
+from gen_jax.data.condition import chosen
 from gen_jax.data.dataset import Spec
 from gen_jax.errors import InputError
+from gen_jax.field import Field
 from gen_jax.losses import adversarial, penalties
-from gen_jax.method import Mean, Method, born, mean, of_inference
+from gen_jax.method import Mean, Method, State, born, mean, of_inference
 from gen_jax.methods import sections
 from gen_jax.networks import DISCRIMINATORS, GENERATORS
-from gen_jax.optimizers import descend, update_average
-
-NETWORKS = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}
-MODEL = {"latent_size": 64, "conditional": False}
-OBJECTIVE = {
-    "loss": "non_saturating",
-    "r1_weight": 0.0,
-    "r2_weight": 0.0,
-    "gradient_penalty_weight": 0.0,
-    "penalty_every": 1,
-}
-OPTIMIZER = {"b1": 0.0, "b2": 0.99, "discriminator_ratio": 1.0}
-TRAIN = {"critic_steps": 1}
+from gen_jax.optimizers import Rule, descend, update_average
 
 INFERENCE = ("generator",)  # what sampling needs: no critic
-PENALTIES = ("r1_weight", "r2_weight", "gradient_penalty_weight")
+
+
+class Players(NamedTuple):
+    """What a penalty sees of one update. The images are those before augmentation."""
+
+    critic: Callable  # images [B, H, W, C] in [-1, 1] -> logits [B], through the augmentation
+    reals: jax.Array
+    fakes: jax.Array  # while the critic moves, without a gradient
+
+
+class Penalty(NamedTuple):
+    """A term of a player's loss beside the game."""
+
+    value: Callable[[Players, jax.Array], jax.Array]  # (players, key) -> [B]
+    factor: float = 1.0  # the paper's, beside the weight that a config gives
+    player: str = "discriminator"
+
+
+PENALTIES = {
+    "r1": Penalty(lambda players, key: penalties.r1(players.critic, players.reals), factor=0.5),
+    "r2": Penalty(lambda players, key: penalties.r2(players.critic, players.fakes), factor=0.5),
+    "gradient_penalty": Penalty(
+        lambda players, key: penalties.gradient_penalty(players.critic, players.reals, players.fakes, key)
+    ),
+}
+
+NETWORKS = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}
+FIELDS = {
+    **optimizers.FIELDS,
+    **optimizers.AVERAGE,
+    **sections.DTYPE,
+    **sections.CONDITION,
+    "model.latent_size": Field(64, "entries of the latent vector", least=1),
+    "objective.loss": Field("non_saturating", "adversarial objective", choices=adversarial.OBJECTIVES),
+    "objective.r1_weight": Field(
+        0.0, "gamma: gamma/2 times the squared gradient at reals is added", schedule=True, least=0
+    ),
+    "objective.r2_weight": Field(
+        0.0, "gamma: gamma/2 times the squared gradient at fakes is added", schedule=True, least=0
+    ),
+    "objective.gradient_penalty_weight": Field(
+        0.0, "lambda of WGAN-GP's penalty at interpolates", schedule=True, least=0
+    ),
+    "objective.penalty_every": Field(1, "penalties at every n-th step only, n times as heavy (lazy)", least=1),
+    "optimizer.discriminator_ratio": Field(1.0, "the critic's learning rate over the generator's", least=0),
+    "train.critic_steps": Field(1, "critic updates for each generator update", least=1),
+}
+DEFAULTS = {"optimizer.learning_rate": 2e-4, "optimizer.b1": 0.0, "optimizer.b2": 0.99}
 
 
 def make(config, spec: Spec) -> Method:
     """The GAN of a config; refuses what does not go together."""
     objective = config.objective
-    used = tuple(name for name in PENALTIES if objective[name] != 0)
+    used = {name: penalty for name, penalty in PENALTIES.items() if objective[f"{name}_weight"] != 0}
     if used and config.model.discriminator.get("norm") == "batch":
         raise InputError(
-            f"objective.{used[0]} with model.discriminator.norm=batch: the penalty is on each image's own gradient,"
-            " which batch norm mixes over the batch; set model.discriminator.norm to none or spectral"
+            f"objective.{next(iter(used))}_weight with model.discriminator.norm=batch: the penalty is on each image's"
+            " own gradient, which batch norm mixes over the batch; set model.discriminator.norm to none or spectral"
         )
     if objective.loss == "wasserstein" and not used and config.model.discriminator.get("norm") != "spectral":
         raise InputError(
@@ -56,26 +94,26 @@ def make(config, spec: Spec) -> Method:
         )
     if objective.penalty_every > 1 and not used:
         raise InputError(f"objective.penalty_every={objective.penalty_every}: no penalty has a weight")
-    network = partial(sections.network, config=config, spec=spec, shape=spec.shape)
-    schedule = partial(sections.schedule, config, spec=spec)
+    conditions = sections.conditions(config, spec)
+    network = partial(sections.network, config=config, shape=spec.shape, conditions=conditions)
     return gan(
         generator=network(GENERATORS, section="generator"),
         discriminator=network(DISCRIMINATORS, section="discriminator"),
         latent_size=config.model.latent_size,
         game=adversarial.OBJECTIVES[objective.loss],
-        penalty_names=used,
+        added=used,
         penalty_every=objective.penalty_every,
         critic_steps=config.train.critic_steps,
-        optimizer=sections.optimizer(config),
-        discriminator_ratio=config.optimizer.discriminator_ratio,
+        rule=sections.rule(config),
         keep_average=config.optimizer.average != 0,
-        classes=sections.classes(config, spec),
-        schedules={
-            "learning_rate": schedule(config.optimizer.learning_rate),
-            "b2": schedule(config.optimizer.b2),
-            "average": schedule(config.optimizer.average),
-            **{name: schedule(objective[name]) for name in used},
-        },
+        conditions=dict(conditions),
+        schedules=sections.hyper(
+            config,
+            spec,
+            average=config.optimizer.average,
+            discriminator_ratio=config.optimizer.discriminator_ratio,
+            **{f"{name}_weight": objective[f"{name}_weight"] for name in used},
+        ),
     )
 
 
@@ -84,33 +122,43 @@ def gan(
     discriminator: nn.Module,
     latent_size: int,
     game: Callable,
-    penalty_names: tuple[str, ...],
+    added: Mapping[str, Penalty],
     penalty_every: int,
     critic_steps: int,
-    optimizer: Callable,
-    discriminator_ratio: float,
+    rule: Rule,
     keep_average: bool,
-    classes: int,
+    conditions: dict,
     schedules: dict,
+    augment: Callable = lambda images, keys: images,
 ) -> Method:
-    """The GAN of these networks; see the module's docstring for the game."""
+    """The GAN of these networks; see the module's docstring for the game.
 
-    def generate(params, collections, latents, condition, train):
+    `augment` (images [B, H, W, C] in [-1, 1], keys [B]) -> images stands between images and critic, for reals and
+    fakes alike; it must be differentiable.
+    """
+
+    def generate(params, collections, latents, condition, train, key=None):
         """Images in [-1, 1] and, in training, the generator's new collections."""
         variables = {"params": params, **collections}
         if not train:
             return generator.apply(variables, latents, condition, train=False), collections
-        return generator.apply(variables, latents, condition, train=True, mutable=list(collections))
+        options = {"mutable": list(collections), "rngs": streams(key)}
+        return generator.apply(variables, latents, condition, train=True, **options)
 
-    def criticise(params, collections, images, condition):
+    def criticise(params, collections, images, condition, key, rows):
         """Logits [B] and the critic's new collections."""
-        variables = {"params": params, **collections}
-        return discriminator.apply(variables, images, condition, train=True, mutable=list(collections))
+        images = augment(images, randomness.row_keys(jax.random.fold_in(key, 2), rows))
+        options = {"mutable": list(collections), "rngs": streams(key)}
+        return discriminator.apply({"params": params, **collections}, images, condition, train=True, **options)
+
+    def streams(key):
+        """The random streams of a network: noise inputs, dropout."""
+        return {name: jax.random.fold_in(key, 3 + i) for i, name in enumerate(("noise", "dropout"))}
 
     def init(key, example, resources):
         key_generator, key_discriminator = jax.random.split(key)
         images = _to_signed(example["image"])
-        condition = example.get("condition")
+        condition = chosen(conditions, example)
         latents = jnp.zeros((images.shape[0], latent_size))
         made = {
             "generator": generator.init(key_generator, latents, condition, train=True),
@@ -121,121 +169,114 @@ def gan(
             name: {kind: value for kind, value in variables.items() if kind != "params"}
             for name, variables in made.items()
         }
-        rule = optimizer(learning_rate=0.0, b2=0.999)
         average = of_inference(INFERENCE, params, collections) if keep_average else None
-        return born(params, {name: rule.init(params[name]) for name in params}, collections, average)
+        return born(params, {name: optimizers.start(rule, params[name]) for name in params}, collections, average)
 
-    def noise_and_condition(key, batch):
-        """Latents and, for a conditional model, the classes to draw: a row's own label."""
+    def drawn(key, batch):
+        """Latents and the conditions to draw for: a row's own."""
         keys = randomness.row_keys(key, batch["row"])
-        return randomness.normal(keys, (latent_size,)), batch.get("condition") if classes else None
+        return randomness.normal(keys, (latent_size,)), chosen(conditions, batch)
 
-    def update_critic(state, batch, key, hyper, penalise):
+    def penalised(player, due, players, key, hyper):
+        """The weighted penalties of a player that are due, and their values by name."""
+        mine = {name: added[name] for name in due if added[name].player == player}
+        values = {name: penalty.value(players, key) for name, penalty in mine.items()}
+        weights = {name: hyper[f"{name}_weight"] * penalty_every * penalty.factor for name, penalty in mine.items()}
+        return [weights[name] * values[name].mean() for name in mine], values
+
+    def update_critic(state, batch, key, hyper, due):
         reals = _to_signed(batch["image"])
-        latents, condition = noise_and_condition(key, batch)
-        fakes, _ = generate(state.params["generator"], state.collections["generator"], latents, condition, train=True)
+        latents, condition = drawn(key, batch)
+        fakes, _ = generate(
+            state.params["generator"], state.collections["generator"], latents, condition, train=True, key=key
+        )
         fakes = jax.lax.stop_gradient(fakes)
 
         def loss(params):
-            real_logits, collections = criticise(params, state.collections["discriminator"], reals, condition)
-            fake_logits, collections = criticise(params, collections, fakes, condition)
+            critic = partial(criticise, params, condition=condition, key=key, rows=batch["row"])
+            real_logits, collections = critic(state.collections["discriminator"], reals)
+            fake_logits, collections = critic(collections, fakes)
             losses = game(real_logits, fake_logits)
-            parts = {"d": losses.discriminator}
+            players = Players(lambda images: critic(collections, images)[0], reals, fakes)
+            terms, values = penalised("discriminator", due, players, jax.random.fold_in(key, 1), hyper)
+            logits = {"real_logit": real_logits, "fake_logit": fake_logits, "real_sign": jnp.sign(real_logits)}
+            parts = {"d": losses.discriminator, **values, **logits}
+            return sum(terms, losses.discriminator.mean()), (parts, collections)
 
-            def critic(images):
-                return criticise(params, collections, images, condition)[0]
+        rate = hyper["learning_rate"] * hyper["discriminator_ratio"]
+        return moved(state, "discriminator", loss, {**hyper, "learning_rate": rate})
 
-            value = losses.discriminator.mean()
-            if penalise:
-                values = _penalties(critic, reals, fakes, jax.random.fold_in(key, 1))
-                for name in penalty_names:
-                    parts[name.removesuffix("_weight")] = values[name]()
-                    weight = hyper[name] * penalty_every * (1.0 if "gradient" in name else 0.5)
-                    value += weight * parts[name.removesuffix("_weight")].mean()
-            parts |= {
-                "real_logit": real_logits,
-                "fake_logit": fake_logits,
-                "real_sign": jnp.sign(real_logits),
-            }
-            return value, (parts, collections)
-
-        learning_rate = hyper["learning_rate"] * discriminator_ratio
-        return moved(state, "discriminator", loss, learning_rate, hyper["b2"])
-
-    def update_generator(state, batch, key, hyper):
-        latents, condition = noise_and_condition(key, batch)
+    def update_generator(state, batch, key, hyper, due):
         reals = _to_signed(batch["image"])
+        latents, condition = drawn(key, batch)
 
         def loss(params):
-            fakes, collections = generate(params, state.collections["generator"], latents, condition, train=True)
-            critic = partial(
-                criticise,
+            fakes, collections = generate(
+                params, state.collections["generator"], latents, condition, train=True, key=key
+            )
+            critic = lambda images: criticise(
                 state.params["discriminator"],
                 state.collections["discriminator"],
-                condition=condition,
-            )
+                images,
+                condition,
+                key,
+                batch["row"],
+            )[0]
             # Only the relativistic game looks at the reals; elsewhere the compiler drops them.
-            losses = game(critic(reals)[0], critic(fakes)[0])
-            return losses.generator, ({"g": losses.generator}, collections)
+            losses = game(critic(reals), critic(fakes))
+            players = Players(critic, reals, fakes)
+            terms, values = penalised("generator", due, players, jax.random.fold_in(key, 1), hyper)
+            return sum(terms, losses.generator.mean()), ({"g": losses.generator, **values}, collections)
 
-        return moved(state, "generator", loss, hyper["learning_rate"], hyper["b2"])
+        return moved(state, "generator", loss, hyper)
 
-    def moved(state, name, loss, learning_rate, b2):
+    def moved(state, name, loss, hyper):
         """The state after one update of the player `name`, and the parts of its loss."""
-        rule = optimizer(learning_rate=learning_rate, b2=b2)
-        params, opt_state, (parts, collections) = descend(loss, state.params[name], state.opt_state[name], rule)
-        return dataclasses.replace(
+        params, opt_state, (parts, collections) = descend(loss, state.params[name], state.opt_state[name], rule(hyper))
+        state = dataclasses.replace(
             state,
             params={**state.params, name: params},
             collections={**state.collections, name: collections},
             opt_state={**state.opt_state, name: opt_state},
-        ), parts
+        )
+        return state, parts
 
-    def step(state, batches, key, hyper, variant):
+    def step(state: State, batches: Sequence, key, hyper, variant):
         keys = jax.random.split(key, critic_steps + 1)
         for i in range(critic_steps):  # unrolled: on CPU a convolution in a compiled loop is 19 times slower
-            state, critic_parts = update_critic(state, batches[i], keys[i], hyper, penalise=variant)
-        state, generator_parts = update_generator(state, batches[-1], keys[-1], hyper)
+            state, critic_parts = update_critic(state, batches[i], keys[i], hyper, due=variant)
+        state, generator_parts = update_generator(state, batches[-1], keys[-1], hyper, due=variant)
         now = of_inference(INFERENCE, state.params, state.collections)
         average = update_average(state.average, now, hyper["average"], len(batches[0]["image"]))
         metrics = {name: mean(value) for name, value in (critic_parts | generator_parts).items()}
-        for name in penalty_names:  # the same names at every step, counted 0 where not computed
-            metrics.setdefault(name.removesuffix("_weight"), Mean(jnp.float32(0), jnp.float32(0)))
+        for name in added:  # the same names at every step, counted 0 where not computed
+            metrics.setdefault(name, Mean(jnp.float32(0), jnp.float32(0)))
         return dataclasses.replace(state, step=state.step + 1, average=average), metrics
 
     def latents(variables, keys):
         return randomness.normal(keys, (latent_size,))
 
-    def decode(variables, latents, condition=None):
+    def decode(variables, latents, condition):
         images, _ = generate(
             variables.params["generator"], variables.collections["generator"], latents, condition, train=False
         )
         return jnp.clip((images + 1.0) / 2.0, 0.0, 1.0)
 
-    def sample(variables, keys, condition=None, temperature=1.0):
-        if classes and condition is None:
-            condition = {"label": randomness.classes(keys, classes)}
+    def sample(variables, keys, condition, temperature):
         return decode(variables, temperature * latents(variables, keys), condition)
 
     return Method(
         init=init,
-        inference=INFERENCE,
         step=step,
+        conditions=conditions,
+        inference=INFERENCE,
         draws=critic_steps + 1,
         schedules=schedules,
-        variant=lambda step: bool(penalty_names) and step % penalty_every == 0,
+        variant=lambda step: tuple(added) if step % penalty_every == 0 else (),
         sample=sample,
         latents=latents,
         decode=decode,
     )
-
-
-def _penalties(critic, reals, fakes, key):
-    return {
-        "r1_weight": lambda: penalties.r1(critic, reals),
-        "r2_weight": lambda: penalties.r2(critic, fakes),
-        "gradient_penalty_weight": lambda: penalties.gradient_penalty(critic, reals, fakes, key),
-    }
 
 
 def _to_signed(images):

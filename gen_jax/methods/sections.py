@@ -1,31 +1,42 @@
-"""Where config objects stop: sections become networks, schedules and optimisers."""
+"""Where config objects stop: sections become networks, schedules and rules."""
 
 from collections.abc import Mapping
-from functools import partial
 
 import jax.numpy as jnp
 import ml_collections
 
 from gen_jax import optimizers, schedules
+from gen_jax.data.condition import Condition
 from gen_jax.data.dataset import Spec
 from gen_jax.errors import InputError
+from gen_jax.field import Field
+
+# Rows that several families have.
+DTYPE = {
+    "model.dtype": Field(
+        "float32", "type that layers compute in; parameters stay float32", choices=("float32", "bfloat16")
+    )
+}
+CONDITION = {
+    "model.condition": Field(
+        (), "what the networks see of what an image is asked for by", choices=("label", "text", "audio", "image")
+    )
+}
 
 
-def network(table: Mapping, config, section: str, spec: Spec, **given):
+def network(table: Mapping, config, section: str, **given):
     """The Flax module that config.model[section] describes: its fields are splatted into the class."""
     fields = dict(config.model[section])
-    name = fields.pop("name")
-    if name not in table:
-        raise InputError(f"model.{section}.name={name}: no such {section}; there are: {', '.join(sorted(table))}")
-    given.setdefault("classes", classes(config, spec))
-    return table[name](**fields, **given, dtype=jnp.dtype(config.model.dtype))
+    return table[fields.pop("name")](**fields, **given, dtype=jnp.dtype(config.model.dtype))
 
 
-def classes(config, spec: Spec) -> int:
-    """How many classes the networks are conditioned on: 0 for an unconditional model."""
-    if config.model.get("conditional") and not spec.classes:
-        raise InputError(f"model.conditional=True: data set {config.data.name} has no labels")
-    return spec.classes if config.model.get("conditional") else 0
+def conditions(config, spec: Spec) -> tuple[tuple[str, Condition], ...]:
+    """What the networks are conditioned on, by name; refuses what the data has not."""
+    for name in config.model.condition:
+        if name not in spec.conditions:
+            has = f"it has {', '.join(spec.conditions)}" if spec.conditions else "it has no labels and nothing else"
+            raise InputError(f"model.condition={name}: data set {config.data.name} has no {name}; {has}")
+    return tuple((name, spec.conditions[name]) for name in config.model.condition)
 
 
 def schedule(config, value, spec: Spec) -> schedules.Schedule:
@@ -35,9 +46,15 @@ def schedule(config, value, spec: Spec) -> schedules.Schedule:
     return schedules.make(value, batch_size=config.data.batch_size, size=spec.size, steps=config.train.steps)
 
 
-def optimizer(config):
-    """(learning_rate, b2) -> optax transformation: what is left open is what may be scheduled."""
+def hyper(config, spec: Spec, **more) -> dict[str, schedules.Schedule]:
+    """The schedules of the rule's numbers and of `more` config values, by name: what enters a step as data."""
+    values = {name: config.optimizer[name] for name in optimizers.HYPER} | more
+    return {name: schedule(config, value, spec) for name, value in values.items()}
+
+
+def rule(config) -> optimizers.Rule:
+    """The rule that config.optimizer names, its numbers left open."""
     o = config.optimizer
     if o.weight_decay and o.name != "adamw":
         raise InputError(f"optimizer.weight_decay={o.weight_decay}: {o.name} has none; set optimizer.name=adamw")
-    return partial(optimizers.make, o.name, b1=o.b1, eps=o.eps, weight_decay=o.weight_decay, clip=o.clip)
+    return optimizers.make(o.name, clipped=bool(o.clip))

@@ -14,20 +14,16 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from gen_jax import randomness
+from gen_jax import optimizers, randomness
+from gen_jax.data.condition import chosen
 from gen_jax.data.dataset import Spec
 from gen_jax.errors import InputError
+from gen_jax.field import Field
 from gen_jax.losses import bounds, divergences, likelihoods
 from gen_jax.method import Method, State, Variables, born, mean
 from gen_jax.methods import sections
-from gen_jax.networks import DECODERS, ENCODERS
-from gen_jax.optimizers import descend, update_average
-
-NETWORKS = {"encoder": ENCODERS, "decoder": DECODERS}
-MODEL = {"latent_size": 64, "conditional": False}
-OBJECTIVE = {"likelihood": "bernoulli", "scale": "learned", "log_scale": -1.0, "beta": 1.0}
-OPTIMIZER = {"learning_rate": 1e-3}
-TRAIN = {}
+from gen_jax.networks import DECODERS, ENCODERS, OUTPUT
+from gen_jax.optimizers import Rule, descend, update_average
 
 
 class Likelihood(NamedTuple):
@@ -56,6 +52,24 @@ LIKELIHOODS = {
 }
 
 
+NETWORKS = {"encoder": ENCODERS, "decoder": DECODERS}
+FIELDS = {
+    **optimizers.FIELDS,
+    **optimizers.AVERAGE,
+    **sections.DTYPE,
+    **sections.CONDITION,
+    "model.latent_size": Field(64, "entries of the latent vector", least=1),
+    "objective.likelihood": Field("bernoulli", "p(x | z)", choices=LIKELIHOODS),
+    "objective.scale": Field(
+        "learned",
+        "scale of a gaussian or logistic likelihood: fixed, or learned (one a channel)",
+        choices=("fixed", "learned"),
+    ),
+    "objective.log_scale": Field(-1.0, "log of that scale (its start where learned), pixels in [0, 1]"),
+    "objective.beta": Field(1.0, "weight of the KL term", schedule=True, least=0),
+}
+
+
 def make(config, spec: Spec) -> Method:
     """The VAE of a config; refuses what does not go together."""
     if config.objective.likelihood == "bernoulli" and not spec.binary:
@@ -68,8 +82,8 @@ def make(config, spec: Spec) -> Method:
             f"objective.likelihood=bernoulli: the pixels of {config.data.name} are not binary;"
             " set data.binarize to dynamic, static or threshold"
         )
-    network = partial(sections.network, config=config, spec=spec)
-    schedule = partial(sections.schedule, config, spec=spec)
+    conditions = sections.conditions(config, spec)
+    network = partial(sections.network, config=config, conditions=conditions)
     return vae(
         encoder=network(ENCODERS, section="encoder", latent_size=config.model.latent_size),
         decoder=network(DECODERS, section="decoder", shape=spec.shape),
@@ -77,15 +91,10 @@ def make(config, spec: Spec) -> Method:
         likelihood=LIKELIHOODS[config.objective.likelihood],
         log_scale=config.objective.log_scale,
         learn_scale=config.objective.scale == "learned",
-        optimizer=sections.optimizer(config),
+        rule=sections.rule(config),
         keep_average=config.optimizer.average != 0,
-        classes=sections.classes(config, spec),
-        schedules={
-            "learning_rate": schedule(config.optimizer.learning_rate),
-            "b2": schedule(config.optimizer.b2),
-            "average": schedule(config.optimizer.average),
-            "beta": schedule(config.objective.beta),
-        },
+        conditions=dict(conditions),
+        schedules=sections.hyper(config, spec, average=config.optimizer.average, beta=config.objective.beta),
     )
 
 
@@ -96,17 +105,16 @@ def vae(
     likelihood: Likelihood,
     log_scale: float,
     learn_scale: bool,
-    optimizer: Callable,
+    rule: Rule,
     keep_average: bool,
-    classes: int,
+    conditions: dict,
     schedules: dict,
 ) -> Method:
     """The VAE of these networks; see the module's docstring for the equations."""
 
     def init(key, example, resources):
         key_encoder, key_decoder = jax.random.split(key)
-        images = _to_float(example["image"])
-        condition = example.get("condition")
+        images, condition = _to_float(example["image"]), chosen(conditions, example)
         latents = jnp.zeros((images.shape[0], latent_size))
         params = {
             "encoder": encoder.init(key_encoder, images, condition)["params"],
@@ -114,25 +122,21 @@ def vae(
         }
         if likelihood.scaled and learn_scale:
             params["likelihood"] = {"log_scale": jnp.full((images.shape[-1],), log_scale)}
-        # The decoder starts at the mean image: without this the first epochs only learn where the ink is.
-        output = params["decoder"]["output"]
-        start = likelihood.inverse_mean(resources.mean)
-        per_pixel = output["bias"].size == start.size
-        output["bias"] = (start if per_pixel else start.mean((0, 1))).reshape(output["bias"].shape)
+        start_at(params["decoder"], likelihood.inverse_mean(resources.mean))
         average = Variables(params, {}) if keep_average else None
-        return born(params, optimizer(learning_rate=0.0, b2=0.999).init(params), average=average)
+        return born(params, optimizers.start(rule, params), average=average)
 
-    def posterior(params, images, condition=None):
+    def posterior(params, images, condition):
         return encoder.apply({"params": params["encoder"]}, images, condition)
 
-    def decode_raw(params, latents, condition=None):
+    def decode_raw(params, latents, condition):
         return decoder.apply({"params": params["decoder"]}, latents, condition)[..., 0]
 
     def log_prob(params, images, raw):
         scale = params["likelihood"]["log_scale"] if "likelihood" in params else jnp.float32(log_scale)
         return likelihood.log_prob(images, raw, scale)
 
-    def terms(params, images, noise, condition=None):
+    def terms(params, images, noise, condition):
         mu, log_std = posterior(params, images, condition)
         latents = mu + jnp.exp(log_std) * noise
         return {
@@ -146,37 +150,34 @@ def vae(
         noise = randomness.normal(randomness.row_keys(key, batch["row"]), (latent_size,))
 
         def loss(params):
-            parts = terms(params, images, noise, batch.get("condition"))
+            parts = terms(params, images, noise, chosen(conditions, batch))
             parts["loss"] = -bounds.elbo(parts["log_likelihood"], parts["kl"], hyper["beta"])
             return parts["loss"], parts
 
-        rule = optimizer(learning_rate=hyper["learning_rate"], b2=hyper["b2"])
-        params, opt_state, parts = descend(loss, state.params, state.opt_state, rule)
+        params, opt_state, parts = descend(loss, state.params, state.opt_state, rule(hyper))
         average = update_average(state.average, Variables(params, {}), hyper["average"], len(images))
         return State(state.step + 1, params, {}, opt_state, average), {name: mean(x) for name, x in parts.items()}
 
     def latents(variables, keys):
         return randomness.normal(keys, (latent_size,))
 
-    def decode(variables, latents, condition=None):
+    def decode(variables, latents, condition):
         return likelihood.mean(decode_raw(variables.params, latents, condition))
 
-    def sample(variables, keys, condition=None, temperature=1.0):
-        if classes and condition is None:
-            condition = {"label": randomness.classes(keys, classes)}
+    def sample(variables, keys, condition, temperature):
         return decode(variables, temperature * latents(variables, keys), condition)
 
-    def encode(variables, images, condition=None):
+    def encode(variables, images, condition):
         return posterior(variables.params, images, condition)[0]
 
-    def reconstruct(variables, images, condition=None):
+    def reconstruct(variables, images, condition):
         return decode(variables, encode(variables, images, condition), condition)
 
-    def bound(variables, images, keys, condition=None):
+    def bound(variables, images, keys, condition):
         parts = terms(variables.params, images, randomness.normal(keys, (latent_size,)), condition)
         return {**parts, "elbo": bounds.elbo(parts["log_likelihood"], parts["kl"])}
 
-    def log_weights(variables, images, keys, condition=None):
+    def log_weights(variables, images, keys, condition):
         count = keys.shape[1]
         mu, log_std = (x[:, None] for x in posterior(variables.params, images, condition))
         noise = jax.vmap(lambda k: randomness.normal(k, (latent_size,)))(keys)
@@ -191,6 +192,7 @@ def vae(
     return Method(
         init=init,
         step=step,
+        conditions=conditions,
         schedules=schedules,
         sample=sample,
         latents=latents,
@@ -201,6 +203,12 @@ def vae(
         bound=bound,
         discrete=likelihood.discrete,
     )
+
+
+def start_at(decoder: dict, raw: jax.Array) -> None:
+    """Sets the bias of a decoder's last layer: at the mean image, or the first epochs only learn where the ink is."""
+    bias = decoder[OUTPUT]["bias"]
+    decoder[OUTPUT]["bias"] = (raw if bias.size == raw.size else raw.mean((0, 1))).reshape(bias.shape)
 
 
 def _to_float(images):

@@ -3,13 +3,14 @@
 All take the image shape (H, W, C), H and W multiples of 4 from 8 up, C 1 or 3, and, like every
 network, plain keyword fields. Adversarial pairs speak images in [-1, 1], encoders read [0, 1].
 
-    Generator(shape, width, classes, norm, dtype)(z [B, Z], condition, train) -> images [B, H, W, C]
-    Discriminator(shape, width, classes, norm, dtype)(images, condition, train) -> logits [B]
-    Encoder(latent_size, ..., classes, dtype)(images, condition) -> mean [B, Z], log_std [B, Z]
+    Generator(shape, width, conditions, norm, dtype)(z [B, Z], condition, train) -> images [B, H, W, C]
+    Discriminator(shape, width, conditions, norm, dtype)(images, condition, train) -> logits [B]
+    Encoder(latent_size, ..., conditions, dtype)(images, condition) -> mean [B, Z], log_std [B, Z]
     Classifier(classes, ..., dtype)(images) -> features [B, F], logits [B, K]
-    Decoder(shape, ..., outputs, classes, dtype)(z, condition) -> [B, H, W, C, outputs]
+    Decoder(shape, ..., outputs, conditions, dtype)(z, condition) -> [B, H, W, C, outputs]
 
-A condition is {"label": int32 [B]}, needed where classes > 0. Collections besides the parameters:
+Values of `conditions` are a dict of arrays [B, ...] (networks/conditions.py). What a config may set is a `setting`,
+with its default, meaning and bounds. Collections besides the parameters:
 "batch_stats" (batch norm) and "spectral" (spectral norm), both changed by train=True calls only.
 """
 

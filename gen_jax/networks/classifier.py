@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.field import setting
 from gen_jax.networks.pyramid import down, stages
 
 _he = nn.initializers.he_normal()
@@ -19,8 +20,8 @@ class Classifier(nn.Module):
     """[conv3, ReLU, mean over 2 x 2 pixels] a stage, dense, ReLU, dense."""
 
     classes: int
-    width: int = 32
-    features: int = 128
+    width: int = setting(32, "channels at the full side, doubled by every stage", least=1)
+    features: int = setting(128, "units of the last hidden layer, the features", least=1)
     dtype: Any = jnp.float32
 
     @nn.compact

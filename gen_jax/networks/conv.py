@@ -2,7 +2,7 @@
 
 `width` channels after the first halving, doubled at every further one; between latents and feature maps one
 dense layer of `hidden` units, without which the parts of a sampled image do not know of each other. Kernels start
-He normal, the last layers Glorot uniform, biases at zero. A label is an embedding added to the dense layer.
+He normal, the last layers Glorot uniform, biases at zero. A condition is an embedding added to the dense layer.
 """
 
 from typing import Any
@@ -11,8 +11,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gen_jax.field import setting
+from gen_jax.networks.conditions import Conditions, Embed, Values
 from gen_jax.networks.conv_transpose import Conv, ConvTranspose
-from gen_jax.networks.labels import Condition, labels
 from gen_jax.networks.mlp import ACTIVATIONS
 from gen_jax.networks.pyramid import Shape, base, stages
 
@@ -25,9 +26,8 @@ _he_transpose = nn.initializers.variance_scaling(2.0 * 4, "fan_in", "truncated_n
 def _hidden(module: nn.Module, x, condition):
     """The dense layer between latents and feature maps, built inside the compact call of `module`."""
     x = nn.Dense(module.hidden, kernel_init=_he, dtype=module.dtype)(x)
-    if module.classes:
-        embed = nn.Embed(module.classes, module.hidden, embedding_init=nn.initializers.zeros, dtype=module.dtype)
-        x += embed(labels(condition))
+    if module.conditions:
+        x += Embed(module.conditions, module.hidden, dtype=module.dtype)(condition)
     return ACTIVATIONS[module.activation](x)
 
 
@@ -35,15 +35,15 @@ class Encoder(nn.Module):
     """Images -> mean and log standard deviation of q(z | x)."""
 
     latent_size: int
-    width: int = 32
-    hidden: int = 256
-    activation: str = "silu"
-    classes: int = 0
+    width: int = setting(32, "channels after the first halving, doubled at every further one", least=1)
+    hidden: int = setting(256, "units of the dense layer between latents and feature maps", least=1)
+    activation: str = setting("silu", "activation of all layers", choices=ACTIVATIONS)
+    conditions: Conditions = ()
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "B H W C"], condition: Condition = None
+        self, images: Float[Array, "B H W C"], condition: Values = None
     ) -> tuple[Float[Array, "B Z"], Float[Array, "B Z"]]:
         """Images in [0, 1] -> (mean, log_std)."""
         activation = ACTIVATIONS[self.activation]
@@ -64,15 +64,15 @@ class Decoder(nn.Module):
     """
 
     shape: Shape
-    width: int = 32
-    hidden: int = 256
-    activation: str = "silu"
+    width: int = setting(32, "channels after the first halving, doubled at every further one", least=1)
+    hidden: int = setting(256, "units of the dense layer between latents and feature maps", least=1)
+    activation: str = setting("silu", "activation of all layers", choices=ACTIVATIONS)
     outputs: int = 1
-    classes: int = 0
+    conditions: Conditions = ()
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, z: Float[Array, "B Z"], condition: Condition = None) -> Float[Array, "B H W C outputs"]:
+    def __call__(self, z: Float[Array, "B Z"], condition: Values = None) -> Float[Array, "B H W C outputs"]:
         activation = ACTIVATIONS[self.activation]
         count, (height, width) = stages(self.shape), base(self.shape)
         channels = self.width << (count - 1)

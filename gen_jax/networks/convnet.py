@@ -2,7 +2,7 @@
 
 `width` channels at the full side, twice as many below: at width 32, 16 x 16 grey and 64 latents the
 generator has 122,241 parameters and the discriminator 56,769. Kernels start He normal for leaky ReLU
-(He et al. 2015, eq. 15), those before no activation at gain 1, biases at zero. Classes enter as in
+(He et al. 2015, eq. 15), those before no activation at gain 1, biases at zero. Conditions enter as in
 `dcgan`.
 """
 
@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gen_jax.errors import InputError
-from gen_jax.networks.labels import Condition, labels
+from gen_jax.field import setting
+from gen_jax.networks.conditions import Conditions, Embed, Values
 from gen_jax.networks.pyramid import Shape, base, down, stages, up
 
 _SLOPE = 0.2
@@ -26,22 +27,22 @@ class Generator(nn.Module):
     """Dense, then [nearest upsampling, conv3, leaky ReLU] a stage, then conv3 and tanh."""
 
     shape: Shape
-    width: int = 32
-    classes: int = 0
-    norm: str = "none"
+    width: int = setting(32, "channels at the full side, twice as many below", least=1)
+    conditions: Conditions = ()
+    norm: str = setting("none", "normalisation", choices=("none",))
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
-        self, z: Float[Array, "B Z"], condition: Condition = None, train: bool = False
+        self, z: Float[Array, "B Z"], condition: Values = None, train: bool = False
     ) -> Float[Array, "B H W C"]:
         """Latents -> images in [-1, 1]."""
         if self.norm != "none":
             raise InputError(f"model.generator.norm={self.norm!r}: convnet knows none")
         count, (height, width) = stages(self.shape), base(self.shape)
-        if self.classes:
-            embed = nn.Embed(self.classes, z.shape[-1], embedding_init=nn.initializers.normal(1.0))
-            z = jnp.concatenate([z, embed(labels(condition))], -1)
+        if self.conditions:
+            asked = Embed(self.conditions, z.shape[-1], nn.initializers.normal(1.0))(condition)
+            z = jnp.concatenate([z, asked], -1)
         x = nn.Dense(height * width * 2 * self.width, kernel_init=_he, dtype=self.dtype)(z)
         x = nn.leaky_relu(x, _SLOPE).reshape(-1, height, width, 2 * self.width)
         for stage in range(1, count + 1):
@@ -56,14 +57,14 @@ class Discriminator(nn.Module):
     """The mirror image: conv3, then [leaky ReLU, mean of 2 x 2, conv3] a stage, leaky ReLU, linear."""
 
     shape: Shape
-    width: int = 32
-    classes: int = 0
-    norm: str = "none"
+    width: int = setting(32, "channels at the full side, twice as many below", least=1)
+    conditions: Conditions = ()
+    norm: str = setting("none", "normalisation", choices=("none",))
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "B H W C"], condition: Condition = None, train: bool = False
+        self, images: Float[Array, "B H W C"], condition: Values = None, train: bool = False
     ) -> Float[Array, " B"]:
         """Images in [-1, 1] -> logits."""
         if self.norm != "none":
@@ -74,7 +75,6 @@ class Discriminator(nn.Module):
             x = nn.leaky_relu(conv(2 * self.width)(down(x)), _SLOPE)
         x = x.astype(jnp.float32).reshape(x.shape[0], -1)
         logits = nn.Dense(1, kernel_init=_linear)(x)[:, 0]
-        if self.classes:
-            embed = nn.Embed(self.classes, x.shape[-1], embedding_init=_linear)
-            logits += (embed(labels(condition)) * x).sum(-1)
+        if self.conditions:
+            logits += (Embed(self.conditions, x.shape[-1], _linear)(condition) * x).sum(-1)
         return logits

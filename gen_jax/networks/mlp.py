@@ -1,7 +1,7 @@
 """The fully connected encoder and decoder of the IWAE paper (Burda et al. 2016), one stochastic layer.
 
-Kernels start Glorot uniform, biases at zero. A label is an embedding added to the first hidden layer,
-which equals a one-hot label beside the input.
+Kernels start Glorot uniform, biases at zero. A condition is an embedding added to the first
+hidden layer; of a label this equals a one-hot vector beside the input.
 """
 
 from typing import Any
@@ -10,7 +10,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gen_jax.networks.labels import Condition, labels
+from gen_jax.field import setting
+from gen_jax.networks.conditions import Conditions, Embed, Values
 from gen_jax.networks.pyramid import Shape
 
 ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "silu": nn.silu}
@@ -21,9 +22,8 @@ def _hidden(module: nn.Module, x, condition):
     """The hidden layers of `module.widths`, built inside its compact call."""
     for layer, width in enumerate(module.widths):
         x = nn.Dense(width, kernel_init=_glorot, dtype=module.dtype)(x)
-        if layer == 0 and module.classes:
-            embed = nn.Embed(module.classes, width, embedding_init=nn.initializers.zeros, dtype=module.dtype)
-            x += embed(labels(condition))
+        if layer == 0 and module.conditions:
+            x += Embed(module.conditions, width, dtype=module.dtype)(condition)
         x = ACTIVATIONS[module.activation](x)
     return x
 
@@ -32,14 +32,14 @@ class Encoder(nn.Module):
     """Images -> mean and log standard deviation of q(z | x)."""
 
     latent_size: int
-    widths: tuple[int, ...] = (200, 200)
-    activation: str = "tanh"
-    classes: int = 0
+    widths: tuple[int, ...] = setting((200, 200), "units of each hidden layer", least=1)
+    activation: str = setting("tanh", "activation of the hidden layers", choices=ACTIVATIONS)
+    conditions: Conditions = ()
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "B H W C"], condition: Condition = None
+        self, images: Float[Array, "B H W C"], condition: Values = None
     ) -> tuple[Float[Array, "B Z"], Float[Array, "B Z"]]:
         """Images in [0, 1] -> (mean, log_std)."""
         x = _hidden(self, images.reshape(images.shape[0], -1), condition).astype(jnp.float32)
@@ -55,14 +55,14 @@ class Decoder(nn.Module):
     """
 
     shape: Shape
-    widths: tuple[int, ...] = (200, 200)
-    activation: str = "tanh"
+    widths: tuple[int, ...] = setting((200, 200), "units of each hidden layer", least=1)
+    activation: str = setting("tanh", "activation of the hidden layers", choices=ACTIVATIONS)
     outputs: int = 1
-    classes: int = 0
+    conditions: Conditions = ()
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, z: Float[Array, "B Z"], condition: Condition = None) -> Float[Array, "B H W C outputs"]:
+    def __call__(self, z: Float[Array, "B Z"], condition: Values = None) -> Float[Array, "B H W C outputs"]:
         x = _hidden(self, z, condition)
         height, width, channels = self.shape
         features = height * width * channels * self.outputs

@@ -1,6 +1,6 @@
 """The residual networks of SNGAN (Miyato et al. 2018, table 4), for 32 x 32 and other sides.
 
-Classes enter the generator through conditional batch norm and the discriminator as a projection
+Conditions enter the generator through conditional batch norm and the discriminator as a projection
 (Miyato & Koyama 2018). Kernels start Glorot uniform, biases at zero.
 """
 
@@ -12,31 +12,31 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gen_jax.errors import InputError
+from gen_jax.field import setting
 from gen_jax.networks import spectral
-from gen_jax.networks.labels import Condition, labels
+from gen_jax.networks.conditions import Conditions, Embed, Values
 from gen_jax.networks.pyramid import Shape, base, down, stages, up
 
 _glorot = nn.initializers.glorot_uniform()
 
 
 class BatchNorm(nn.Module):
-    """Batch norm; with classes its gain and bias are looked up by label (Dumoulin et al. 2017)."""
+    """Batch norm; with conditions its gain and bias depend on them (Dumoulin et al. 2017)."""
 
-    classes: int
+    conditions: Conditions
     dtype: Any
 
     @nn.compact
     def __call__(self, x, condition, train):
-        plain = not self.classes
+        plain = not self.conditions
         x = nn.BatchNorm(
             use_running_average=not train, momentum=0.9, use_scale=plain, use_bias=plain, dtype=self.dtype
         )(x)
         if plain:
             return x
-        table = functools.partial(nn.Embed, self.classes, x.shape[-1], dtype=self.dtype)
-        gain = table(embedding_init=nn.initializers.ones, name="scale")(labels(condition))
-        bias = table(embedding_init=nn.initializers.zeros, name="bias")(labels(condition))
-        return x * gain[:, None, None] + bias[:, None, None]
+        scale = Embed(self.conditions, x.shape[-1], dtype=self.dtype, name="scale")(condition)
+        bias = Embed(self.conditions, x.shape[-1], dtype=self.dtype, name="bias")(condition)
+        return x * (1.0 + scale[:, None, None]) + bias[:, None, None]
 
 
 class Generator(nn.Module):
@@ -46,14 +46,14 @@ class Generator(nn.Module):
     """
 
     shape: Shape
-    width: int = 256
-    classes: int = 0
-    norm: str = "batch"
+    width: int = setting(256, "channels of every block", least=1)
+    conditions: Conditions = ()
+    norm: str = setting("batch", "normalisation", choices=("batch",))
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
-        self, z: Float[Array, "B Z"], condition: Condition = None, train: bool = False
+        self, z: Float[Array, "B Z"], condition: Values = None, train: bool = False
     ) -> Float[Array, "B H W C"]:
         """Latents -> images in [-1, 1]."""
         if self.norm != "batch":
@@ -62,7 +62,7 @@ class Generator(nn.Module):
         conv = functools.partial(nn.Conv, self.width, use_bias=False, kernel_init=_glorot, dtype=self.dtype)
 
         def activate(x):
-            return nn.relu(BatchNorm(self.classes, self.dtype)(x, condition, train))
+            return nn.relu(BatchNorm(self.conditions, self.dtype)(x, condition, train))
 
         x = nn.Dense(height * width * self.width, kernel_init=_glorot, dtype=self.dtype)(z)
         x = x.reshape(-1, height, width, self.width)
@@ -78,14 +78,14 @@ class Discriminator(nn.Module):
     """Downsampling residual blocks (two for 32), two plain ones, ReLU, sum-pool, linear."""
 
     shape: Shape
-    width: int = 128
-    classes: int = 0
-    norm: str = "spectral"
+    width: int = setting(128, "channels of every block", least=1)
+    conditions: Conditions = ()
+    norm: str = setting("spectral", "normalisation", choices=("none", "spectral"))
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "B H W C"], condition: Condition = None, train: bool = False
+        self, images: Float[Array, "B H W C"], condition: Values = None, train: bool = False
     ) -> Float[Array, " B"]:
         """Images in [-1, 1] -> logits."""
         if self.norm not in ("none", "spectral"):
@@ -107,7 +107,7 @@ class Discriminator(nn.Module):
             x += conv((3, 3))(nn.relu(conv((3, 3))(nn.relu(x))))
         x = nn.relu(x).astype(jnp.float32).sum((1, 2))
         logits = layers.Dense(1, kernel_init=_glorot, **options)(x)[:, 0]
-        if self.classes:
-            table = layers.Embed(self.classes, self.width, embedding_init=_glorot, **options)
-            logits += (table(labels(condition)) * x).sum(-1)
+        if self.conditions:
+            asked = Embed(self.conditions, self.width, _glorot, layers=layers, options=options)(condition)
+            logits += (asked * x).sum(-1)
         return logits

@@ -118,7 +118,6 @@ def sign(path: str | Path, folder: str | Path, record: dict) -> None:
 
 def check_identity(folder: str | Path) -> None:
     """Signs an image of one pixel, in memory: the InputError of `sign`, if there is one, before any work."""
-    _library()
     pixel = io.BytesIO()
     Image.new("L", (1, 1)).save(pixel, "PNG")
     _signed(pixel.getvalue(), "image/png", Path(folder), {})
@@ -166,13 +165,13 @@ def verify(path: str | Path, anchors: str | Path | None = None) -> Verdict:
 
 
 def _signed(data, media_type, folder, record) -> bytes:
-    c2pa = _library()
     try:
         # The anchor is left out: who verifies must have it from elsewhere, or it would prove nothing.
         certificate, key = ((folder / name).read_bytes() for name in ("signer.pem", "signer.key"))
     except OSError as error:
         hint = "make an identity: gen-jax identity FOLDER"
         raise InputError(f"no signer.pem and signer.key can be read in {folder}; {hint}") from error
+    c2pa = _library()
     made = {"actions": [{"action": "c2pa.created", "digitalSourceType": AI}]}
     told = {name: str(value) for name, value in record.items()}
     statement = {

@@ -13,6 +13,7 @@ from pathlib import Path
 from string import Template
 
 from gen_jax.errors import InputError
+from gen_jax.program import length
 from gen_jax.report import images, numbers
 from gen_jax.report.diagnose import diagnose
 from gen_jax.report.subject import asked_for, facts_of, name_of, note_of, opened, read_json
@@ -124,7 +125,7 @@ def report(runs: Sequence[Run], out: Path | None = None) -> Path:
 def _overview(subject):
     run, path = subject.run, subject.run.path
     asked, env = asked_for(subject), read_json(path / "env.json")
-    total = run.config.train.steps
+    total = length(run.config).steps
     last = subject.rows[-1]["step"] if subject.rows else run.step
     if (path / "DONE").exists():
         status = "finished"

@@ -1,18 +1,16 @@
 """The sections of a report that show images; each is HTML, or None where the run's Method cannot do that."""
 
-import jax
 import numpy as np
 from PIL import Image
 
-from gen_jax import randomness
+from gen_jax.data.condition import chosen
 from gen_jax.data.images import evenly
 from gen_jax.errors import InputError
 from gen_jax.evaluation.evaluate import as_seen
 from gen_jax.metrics.neighbours import nearest
-from gen_jax.provenance.pictures import grid, to_uint8
+from gen_jax.provenance.pictures import grid
 from gen_jax.report.figures import data_uri, number, thinned
-from gen_jax.report.subject import image_of, note_of
-from gen_jax.sample import BLOCK
+from gen_jax.report.subject import asked_by, drawn, image_of, note_of
 
 _STEPS = 16  # grids behind the slider
 _SCANNED = 256  # samples whose nearest training images are looked for
@@ -63,7 +61,7 @@ def reals(subject):
         reals = grid(subject.train.gather(evenly(subject.train.spec.size, 64))["image"])
     else:
         reals = None
-    samples = image_of(subject, grid(run.sample(seed=0, count=64)), 0.1, "Samples")
+    samples = image_of(subject, grid(drawn(subject, 64)), 0.1, "Samples")
     figures = [f"<figure>{samples}<figcaption>Samples of seeds 0 to 63 at step {run.step:,}</figcaption></figure>"]
     if reals is None:
         return note_of(subject.absent) + figures[0]
@@ -81,8 +79,7 @@ def reconstructions(subject):
         return note_of(subject.absent)
     index = evenly(test.spec.size, 32)
     batch = as_seen(test, {**test.gather(index), "index": index}, seed=0)
-    label = batch["condition"]["label"] if run.config.model.get("conditional") else None
-    again = run.reconstruct(batch["image"], label)
+    again = run.reconstruct(batch["image"], chosen(run.method.conditions, batch))
     pairs = np.stack([batch["image"], again], axis=1).reshape(-1, *again.shape[1:])
     picture = image_of(subject, grid(pairs, columns=8), 0.08, "Test images and their reconstructions")
     caption = "Left of each pair the test image as the model sees it, right the reconstruction"
@@ -92,9 +89,9 @@ def reconstructions(subject):
 def interpolation(subject):
     """An animation from seed to seed."""
     run = subject.run
-    if run.method.decode is None or run.method.latents is None:
+    if run.method.decode is None or run.method.latents is None or run.method.vocabulary is not None:
         return None
-    loops = [run.interpolate(range(first, first + 3), frames=12) for first in (0, 3, 6, 9)]
+    loops = [run.interpolate(range(first, first + 3), 12, first_condition(subject, first)) for first in (0, 3, 6, 9)]
     frames = [grid(np.stack(images), columns=4) for images in zip(*loops, strict=True)]
     alt = "Four loops, each through three seeds"
     still = data_uri(frames[:1], int(subject.room * 0.02))
@@ -116,7 +113,7 @@ def neighbours(subject):
     most, numbers = _MOST_TRAINING
     index = evenly(train.spec.size, max(1, min(most, numbers // int(np.prod(train.spec.shape)))))
     known = train.gather(index)["image"]
-    samples = run.sample(seed=0, count=_SCANNED)
+    samples = drawn(subject, _SCANNED)
     tests = test.gather(evenly(test.spec.size, _SCANNED))["image"]
     which, distance = nearest(_flat(samples), _flat(known))
     _, usual = nearest(_flat(tests), _flat(known))
@@ -135,6 +132,12 @@ def neighbours(subject):
     )
 
 
+def first_condition(subject, seed=0):
+    """What the image of a seed is asked for by, for all images of a picture; None where the seed decides it."""
+    given = asked_by(subject, [seed])
+    return given and {name: value[0] for name, value in given.items()}
+
+
 def _flat(images):
     return images.reshape(len(images), -1).astype(np.float32) / 255.0
 
@@ -142,20 +145,17 @@ def _flat(images):
 def traversals(subject):
     """One latent moved, the others held."""
     run = subject.run
-    if run.method.decode is None or run.method.latents is None:
+    if run.method.decode is None or run.method.latents is None or run.method.vocabulary is not None:
         return None
-    decode, latents = jax.jit(run.method.decode), jax.jit(run.method.latents)
-    start = np.asarray(latents(run.variables, randomness.image_keys(np.arange(1))))[0]
-    conditional = run.config.model.get("conditional")
+    start = run.sampler.latents(run.variables, [0])
+    if not isinstance(start, np.ndarray) or start.ndim != 2 or start.dtype != np.float32:
+        return None  # codes, or latents of several parts: no one number to move
+    start = start[0]
+    condition = first_condition(subject)
 
     def images(points):
-        """uint8 [N, H, W, C] of latents [N, Z], in blocks of one size: one compilation."""
-        out = []
-        for first in range(0, len(points), BLOCK):
-            part = points[np.minimum(np.arange(first, first + BLOCK), len(points) - 1)]
-            condition = {"label": np.zeros(BLOCK, np.int32)} if conditional else None
-            out.append(to_uint8(decode(run.variables, part, condition)))
-        return np.concatenate(out)[: len(points)]
+        """uint8 [N, H, W, C] of latents [N, Z]."""
+        return run.decode(points, condition)
 
     def moved(dimension, value):
         point = start.copy()
@@ -175,6 +175,6 @@ def traversals(subject):
     return (
         "".join(strips) + f'<p class="note">The {len(strips)} of {size} latents of largest effect at seed 0: the mean'
         " absolute difference between the two ends, of a range of 1."
-        + (" All of class 0." if conditional else "")
+        + (" All asked for as the first test example is." if condition else "")
         + "</p>"
     )

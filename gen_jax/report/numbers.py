@@ -181,12 +181,12 @@ def config(subject):
 def _defaults(config):
     """The config that the method has when nothing but the architectures is chosen."""
     plain = base(config.method)
-    for section, chosen in config.model.items():
+    for section, chosen in config.get("model", {}).items():
         if hasattr(chosen, "keys") and "name" in chosen:
             plain.model[section] = {"name": chosen.name}
     complete(plain)
     values = to_json(plain)
-    for chosen in values["model"].values():
+    for chosen in values.get("model", {}).values():
         if isinstance(chosen, dict):
             chosen.pop("name", None)  # always worth telling
     return values

@@ -8,8 +8,9 @@ from gen_jax.data.dataset import Dataset
 from gen_jax.errors import InputError
 from gen_jax.report.figures import data_uri
 from gen_jax.run import Run
+from gen_jax.runtime.directory import check_same_data
 from gen_jax.runtime.logbook import read_rows
-from gen_jax.train import check_same_data
+from gen_jax.sample import of_examples
 
 
 class Subject(NamedTuple):
@@ -36,6 +37,19 @@ def opened(run, room):
         train = test = None
         absent = f"The data of this run is not at hand ({error})."
     return Subject(run, rows, timing, records, train, test, absent, room)
+
+
+def asked_by(subject, seeds):
+    """The conditions of seeds where they are no labels: those of test examples."""
+    about = subject.run.method.conditions.values()
+    if subject.test is None and any(condition.kind != "label" for condition in about):
+        raise InputError(f"{subject.run.path}: the captions, speech or images that it draws for are not at hand")
+    return subject.test and of_examples(subject.run.method, subject.test, seeds)
+
+
+def drawn(subject, count):
+    """The samples of seeds 0 to count - 1."""
+    return subject.run.sample(range(count), asked_by(subject, range(count)))
 
 
 def read_json(path):

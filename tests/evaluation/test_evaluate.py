@@ -22,17 +22,17 @@ def short(monkeypatch):
 def runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     train(shrunk("vae_digits", root, train__steps=1), root / "plain")
-    train(shrunk("vae_digits", root, train__steps=1, model__conditional=True), root / "classes")
+    train(shrunk("vae_digits", root, train__steps=1, model__condition="label"), root / "classes")
     train(shrunk("classifier", root, train__steps=2), root / "classifier")
     return root
 
 
-FLAGS = ["--samples=1", "--seeds=1", "--extractor=random", "--classification_accuracy"]
+FLAGS = ["--importance_samples=1", "--seeds=1", "--extractor=random", "--classification_accuracy"]
 
 
 def test_classification_accuracy_learns_from_samples_and_is_asked_about_real_images(runs, short, capsys):
     capsys.readouterr()
-    assert main(["evaluate", str(runs / "classes"), "--count=100", *FLAGS]) == 0
+    assert main(["evaluate", str(runs / "classes"), "--images=100", *FLAGS]) == 0
     records = {record["metric"]: record for record in json.loads(capsys.readouterr().out)}
     score = records["classification_accuracy"]
     # An eighth of the test images decides: 8 of them, so the values are eighths.
@@ -40,15 +40,15 @@ def test_classification_accuracy_learns_from_samples_and_is_asked_about_real_ima
     protocol = score["protocol"]
     assert protocol["n_trained_on"] == 90 and protocol["sampling_seeds"] == "0-99" and protocol["data"] == "npz test"
     # The samples are gone by now; what was trained on them is known by what they were.
-    assert main(["evaluate", str(runs / "classes"), "--count=100", *FLAGS]) == 0
+    assert main(["evaluate", str(runs / "classes"), "--images=100", *FLAGS]) == 0
     again = {record["metric"]: record for record in json.loads(capsys.readouterr().out)}
     assert again["classification_accuracy"] == score
 
 
 def test_samples_without_labels_or_without_some_class_are_refused(runs, short, capsys):
-    assert main(["evaluate", str(runs / "plain"), "--count=20", *FLAGS]) == 2
-    assert "needs a conditional model" in capsys.readouterr().err
-    assert main(["evaluate", str(runs / "classes"), "--count=3", *FLAGS]) == 2
+    assert main(["evaluate", str(runs / "plain"), "--images=20", *FLAGS]) == 2
+    assert "needs a model of labels" in capsys.readouterr().err
+    assert main(["evaluate", str(runs / "classes"), "--images=3", *FLAGS]) == 2
     assert "of 10 classes" in capsys.readouterr().err
     assert not (runs / "plain/evaluations.jsonl").exists()
 

@@ -6,7 +6,7 @@ import pytest
 
 from gen_jax import data
 from gen_jax.config import load
-from gen_jax.config.fields import find
+from gen_jax.config.fields import SHARED
 from gen_jax.errors import InputError
 from gen_jax.evaluation import extractors
 from gen_jax.runtime import mesh
@@ -139,5 +139,5 @@ def test_inception_from_a_file_of_the_user(tmp_path, monkeypatch):
 
 
 def test_configs_offer_every_extractor_that_needs_no_file():
-    choices = find("evaluate.extractor").choices()
+    choices = SHARED["evaluate.extractor"].choices
     assert set(choices) == {"", *extractors.EXTRACTORS} - {"inception"}

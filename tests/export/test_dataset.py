@@ -18,7 +18,7 @@ def runs(tmp_path_factory):
     """An unconditional and a conditional run."""
     root = tmp_path_factory.mktemp("runs")
     train(shrunk("vae_digits", root, train__steps=1), root / "plain")
-    train(shrunk("vae_digits", root, train__steps=1, model__conditional=True), root / "classes")
+    train(shrunk("vae_digits", root, train__steps=1, model__condition="label"), root / "classes")
     return root
 
 
@@ -27,7 +27,7 @@ def test_both_forms_hold_the_images_of_the_seeds_and_their_classes(runs, tmp_pat
     assert main(["export-dataset", str(runs / "classes"), "--count=30", "--seed=5", f"--out={out}"]) == 0
     assert capsys.readouterr().out.strip() == str(out)
     run = gen_jax.load(runs / "classes")
-    images = run.sample(seed=5, count=30)
+    images = run.sample(range(5, 35))
     labels = np.asarray(randomness.classes(randomness.image_keys(np.arange(5, 35)), 10))
     files = sorted((out / "images").rglob("*.png"))
     assert len(files) == 30

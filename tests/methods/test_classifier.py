@@ -16,7 +16,7 @@ def test_loss_is_the_negative_log_probability_of_the_label(tmp_path):
     before = program.init()
     variables = jax.device_get(variables_of(program.method, before))
     _, metrics = program.update(before, feed, program.variants(0, 1))
-    index = np.asarray(feed["index"])[0, 0]
+    index = np.asarray(feed.batches["index"])[0, 0]
     batch = program.dataset.gather(index)
     seen = program.method.features(variables, batch["image"].astype(np.float32) / 255.0)
     labels = batch["condition"]["label"]

@@ -65,10 +65,10 @@ def test_exact_posterior_gives_the_exact_likelihood(tmp_path):
     keys = randomness.image_keys(np.arange(5))
     truth = exact(images)
     for samples in (1, 7, 50):
-        estimate = importance_weighted(method, variables, images, keys, samples)
+        estimate = importance_weighted(method, variables, images, keys, samples, {})
         np.testing.assert_allclose(estimate, truth, rtol=2e-4)
     elbo = jnp.stack(
-        [method.bound(variables, images, randomness.image_keys(np.arange(5) + 100 * i))["elbo"] for i in range(400)]
+        [method.bound(variables, images, randomness.image_keys(np.arange(5) + 100 * i), {})["elbo"] for i in range(400)]
     )
     standard_error = np.asarray(elbo.std(0)) / 20
     assert (np.abs(elbo.mean(0) - truth) < 5 * standard_error + 0.01).all()
@@ -83,7 +83,7 @@ def test_likelihood_converges_from_below_with_a_wrong_posterior(tmp_path):
     images = np.random.default_rng(1).uniform(size=(64, 8, 8, 1)).astype(np.float32)
     keys = randomness.image_keys(np.arange(64))
     truth = exact(images)
-    one, many = (np.asarray(importance_weighted(method, wrong, images, keys, k)) for k in (1, 2000))
+    one, many = (np.asarray(importance_weighted(method, wrong, images, keys, k, {})) for k in (1, 2000))
     assert (one - truth).mean() < -0.3
     np.testing.assert_allclose(many, truth, atol=0.2)
     assert abs((many - truth).mean()) < 0.05
@@ -93,8 +93,8 @@ def test_estimate_does_not_depend_on_the_batch(tmp_path):
     method, variables, _ = linear_gaussian(tmp_path)
     images = np.random.default_rng(1).uniform(size=(6, 8, 8, 1)).astype(np.float32)
     keys = randomness.image_keys(np.arange(6))
-    whole = importance_weighted(method, variables, images, keys, 30)
-    part = importance_weighted(method, variables, images[4:], keys[4:], 30)
+    whole = importance_weighted(method, variables, images, keys, 30, {})
+    part = importance_weighted(method, variables, images[4:], keys[4:], 30, {})
     np.testing.assert_allclose(whole[4:], part, rtol=1e-5)
 
 
@@ -102,7 +102,7 @@ def test_estimate_does_not_depend_on_the_batch(tmp_path):
 def test_decoder_starts_at_the_mean_image(likelihood, tmp_path):
     binarize = "dynamic" if likelihood == "bernoulli" else "none"
     p = program(tmp_path, objective__likelihood=likelihood, data__binarize=binarize)
-    images = p.method.decode(variables_of(p.method, p.init()), jnp.zeros((1, 4)))
+    images = p.method.decode(variables_of(p.method, p.init()), jnp.zeros((1, 4)), {})
     np.testing.assert_allclose(images[0], np.clip(p.dataset.mean(), 0.001, 0.999), atol=1e-5)
 
 
@@ -142,16 +142,16 @@ def test_temperature_zero_is_the_image_of_the_prior_mean(tmp_path):
     p = program(tmp_path)
     variables = variables_of(p.method, p.init())
     keys = randomness.image_keys(np.arange(3))
-    images = p.method.sample(variables, keys, temperature=0.0)
+    images = p.method.sample(variables, keys, {}, 0.0)
     np.testing.assert_array_equal(images[0], images[2])
-    np.testing.assert_allclose(images[:1], p.method.decode(variables, jnp.zeros((1, 4))), atol=1e-6)
+    np.testing.assert_allclose(images[:1], p.method.decode(variables, jnp.zeros((1, 4)), {}), atol=1e-6)
 
 
 def test_conditional_networks_use_the_label(tmp_path):
-    p = program(tmp_path, model__conditional="true")
+    p = program(tmp_path, model__condition="label")
     variables = variables_of(p.method, p.init())
     # The label's embedding starts at zero: the model is unconditional until it learns not to be.
-    variables.params["decoder"]["Embed_0"]["embedding"] += jnp.arange(10.0)[:, None]
+    variables.params["decoder"]["Embed_0"]["label"]["embedding"] += jnp.arange(10.0)[:, None]
     keys = randomness.image_keys(np.zeros(2, int))
-    images = p.method.sample(variables, keys, {"label": jnp.array([1, 2])})
+    images = p.method.sample(variables, keys, {"label": jnp.array([1, 2])}, 1.0)
     assert not np.allclose(images[0], images[1])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax import networks
+from gen_jax.data.condition import Condition
 from gen_jax.errors import InputError
 from gen_jax.networks import pyramid
 
@@ -19,6 +20,11 @@ every_coder = pytest.mark.parametrize("name", networks.ENCODERS)
 
 def _labels(*values):
     return {"label": jnp.array(values, jnp.int32)}
+
+
+def _classes(count):
+    """What a network is built with for labels of so many classes."""
+    return (("label", Condition("label", (), count)),) if count else ()
 
 
 def _images(shape, batch=2):
@@ -78,8 +84,8 @@ def test_up_and_down():
 @every_shape
 def test_shapes_of_adversarial_pairs(name, shape):
     def both(classes, condition, train):
-        generator = networks.GENERATORS[name](shape, width=32, classes=classes)
-        discriminator = networks.DISCRIMINATORS[name](shape, width=32, classes=classes)
+        generator = networks.GENERATORS[name](shape, width=32, conditions=_classes(classes))
+        discriminator = networks.DISCRIMINATORS[name](shape, width=32, conditions=_classes(classes))
         images, _ = generator.init_with_output(jax.random.key(0), jnp.zeros((2, Z)), condition, train=train)
         logits, _ = discriminator.init_with_output(jax.random.key(0), images, condition, train=train)
         return images, logits
@@ -94,8 +100,8 @@ def test_shapes_of_adversarial_pairs(name, shape):
 @every_shape
 def test_shapes_of_coders(name, shape):
     def both(classes, condition):
-        encoder = networks.ENCODERS[name](latent_size=Z, classes=classes)
-        decoder = networks.DECODERS[name](shape, outputs=2, classes=classes)
+        encoder = networks.ENCODERS[name](latent_size=Z, conditions=_classes(classes))
+        decoder = networks.DECODERS[name](shape, outputs=2, conditions=_classes(classes))
         (mean, log_std), _ = encoder.init_with_output(jax.random.key(0), jnp.zeros((2, *shape)), condition)
         raw, variables = decoder.init_with_output(jax.random.key(0), mean, condition)
         return mean, log_std, raw, variables["params"][networks.OUTPUT]["bias"]
@@ -240,7 +246,7 @@ def test_only_training_changes_collections(name, kind):
 @pytest.mark.parametrize("norm", ["none", "spectral"])
 def test_discriminator_examples_are_independent_without_batch_norm(norm, classes):
     images, condition = _images((8, 8, 1), 3), _labels(0, 1, 2) if classes else None
-    discriminator = networks.DISCRIMINATORS["dcgan"]((8, 8, 1), width=8, norm=norm, classes=classes)
+    discriminator = networks.DISCRIMINATORS["dcgan"]((8, 8, 1), width=8, norm=norm, conditions=_classes(classes))
     variables = _build(discriminator, images, condition)
     logit = lambda images: discriminator.apply(variables, images, condition, train=True)[1]  # noqa: E731
     influence = jax.jit(jax.grad(logit))(images)
@@ -276,7 +282,7 @@ def _used_rows_get_gradients(grads, alone=True):
 @every_pair
 def test_labels_matter(name, table):
     inputs = jnp.ones((3, Z)) if table == "GENERATORS" else _images((8, 8, 1), 3)
-    network = getattr(networks, table)[name]((8, 8, 1), width=8, classes=3)
+    network = getattr(networks, table)[name]((8, 8, 1), width=8, conditions=_classes(3))
     variables = _build(network, inputs, _labels(0, 1, 1))
     # Conditional batch norm starts equal for all classes: move every parameter a little.
     variables["params"] = jax.tree.map(
@@ -294,8 +300,8 @@ def test_labels_matter(name, table):
 @every_coder
 def test_labels_matter_to_coders(name):
     for network, inputs in (
-        (networks.ENCODERS[name](Z, classes=3), _images((8, 8, 1), 3)),
-        (networks.DECODERS[name]((8, 8, 1), classes=3), jnp.ones((3, Z))),
+        (networks.ENCODERS[name](Z, conditions=_classes(3)), _images((8, 8, 1), 3)),
+        (networks.DECODERS[name]((8, 8, 1), conditions=_classes(3)), jnp.ones((3, Z))),
     ):
         variables = _build(network, inputs, _labels(0, 0, 0))
         _used_rows_get_gradients(_output_and_gradient(network, variables, inputs)(_labels(0, 1, 1))[1])

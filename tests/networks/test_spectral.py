@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax import networks
+from gen_jax.data.condition import Condition
 from gen_jax.networks import spectral
 
 LAYERS = {
@@ -81,7 +82,9 @@ def test_gradient_flows_through_sigma():
 @pytest.mark.parametrize("name", ["dcgan", "sngan"])
 def test_every_kernel_of_a_discriminator_is_normalised(name):
     images, condition = jnp.ones((2, 16, 16, 1)), {"label": jnp.array([0, 1])}
-    discriminator = networks.DISCRIMINATORS[name]((16, 16, 1), width=8, norm="spectral", classes=3)
+    discriminator = networks.DISCRIMINATORS[name](
+        (16, 16, 1), width=8, norm="spectral", conditions=(("label", Condition("label", (), 3)),)
+    )
     variables = jax.eval_shape(lambda: discriminator.init(jax.random.key(0), images, condition))
     kernels = {layer for layer, leaves in variables["params"].items() if {"kernel", "embedding"} & set(leaves)}
     assert kernels == set(variables["spectral"])

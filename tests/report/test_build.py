@@ -213,7 +213,7 @@ def test_pictures_are_those_of_the_run(pages, root, runs):
 
 def test_neighbours_are_the_nearest(pages, runs):
     run = runs["gan_digits"]
-    samples = run.sample(count=256).reshape(256, -1) / 255.0
+    samples = run.sample(range(256)).reshape(256, -1) / 255.0
     known = run.dataset("train").resident["image"].reshape(run.spec.size, -1) / 255.0
     distances = np.sqrt(((samples[:, None] - known[None]) ** 2).sum(-1)).min(axis=1)
     text = Page(pages["gan_digits"]).text["neighbours"]
