@@ -1,11 +1,15 @@
 """What is pinned, declared and shipped agrees with itself."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
+import gen_jax
 from gen_jax.config import flatten, load, shipped
 from gen_jax.config.fields import find, of_method, rows
 from gen_jax.methods import METHODS
@@ -48,11 +52,37 @@ def test_shipped_configs_say_command_time_and_result():
         assert "Measured" in text and re.search(r"\d (s|min|h)\b", text), name
 
 
-def test_losses_import_jax_and_no_other_room():
-    code = "import sys, gen_jax.losses; print([m for m in sys.modules if m.startswith(('flax', 'gen_jax.'))])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+def _python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("statement", ["import gen_jax.losses", "import gen_jax; gen_jax.losses.adversarial"])
+def test_losses_import_jax_and_no_other_room(statement):
+    out = _python(f"import sys; {statement}; print([m for m in sys.modules if m.startswith(('flax', 'gen_jax.'))])")
     rooms = {m.split(".")[1] for m in re.findall(r"gen_jax\.[\w.]+", out)}
     assert "flax" not in out and rooms <= {"losses", "errors", "version"}
+
+
+def test_a_bare_import_is_cheap():
+    code = "import sys, gen_jax; dir(gen_jax); print({m.split('.')[0] for m in sys.modules} - sys.stdlib_module_names)"
+    before = _python(code.replace("gen_jax; dir(gen_jax)", "re"))  # what the interpreter itself loads at its start
+    assert ast.literal_eval(_python(code)) - ast.literal_eval(before) == {"gen_jax"}
+
+
+def test_every_room_is_an_attribute():
+    files = (ROOT / "gen_jax").iterdir()
+    names = {file.stem for file in files if file.suffix == ".py" or (file / "__init__.py").exists()}
+    rooms = sorted(name for name in names if not name.startswith("_"))
+    assert {"losses", "metrics", "data", "networks", "methods", "train"} < set(rooms)
+    assert dir(gen_jax) == sorted([*rooms, "__version__", "load"])
+    code = f"import gen_jax; print([getattr(gen_jax, room).__name__ for room in {rooms}], gen_jax.load.__module__)"
+    assert _python(code) == f"{[f'gen_jax.{room}' for room in rooms]} gen_jax.run"
+
+
+def test_an_unknown_attribute_is_an_error():
+    for name in ("no_such_room", "__main__", "__wrapped__"):
+        with pytest.raises(AttributeError, match=f"module 'gen_jax' has no attribute '{name}'"):
+            getattr(gen_jax, name)
 
 
 def test_core_imports_neither_tensorflow_nor_torch():

@@ -6,6 +6,7 @@ import jax
 from flax import traverse_util
 
 from gen_jax.program import build
+from gen_jax.runtime import flops
 from gen_jax.runtime.progress import short
 
 
@@ -24,12 +25,18 @@ def describe(config) -> str:
             lines.append(f"  {path:40} {'x'.join(map(str, leaf.shape)) or 'scalar'}")
     memory = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     lines.append(f"state: {memory / 2**20:.1f} MiB a device (parameters, optimiser, averages)")
-    per_call = config.train.steps_per_call
+    if program.method.step is None:
+        return "\n".join([*lines, "no compiled update: " + ("fitted once" if program.method.fit else "nothing to learn")])
+    per_call = program.length.steps_per_call
     feed = next(program.feeds(0))
     began = time.monotonic()
-    compiled = program.jitted.lower(state, feed, program.resident, variants=program.variants(0, per_call)).compile()
+    traced = program.jitted.trace(state, feed, program.resident, variants=program.variants(0, per_call))
+    compiled = traced.lower().compile()
     lines.append(f"compiled {per_call} update(s) in {time.monotonic() - began:.1f} s")
-    lines.append(f"one call: {compiled.cost_analysis()['flops']:.3g} floating-point operations a device")
+    operations = flops.count(traced.jaxpr)
+    lines.append(
+        f"one call: {operations:.3g} floating-point operations, global batch; {operations / per_call:.3g} an update"
+    )
     peak = compiled.memory_analysis()
     if peak is not None:
         lines.append(f"working memory: {peak.temp_size_in_bytes / 2**20:.1f} MiB a device")

@@ -1,6 +1,6 @@
 """Strided and transposed convolutions whose every derivative is fast on CPU, and layers made of them.
 
-XLA:CPU has no good code for a convolution with a dilated operand: the input gradient of a strided
+XLA:CPU has no good code for a convolution with a dilated input: the input gradient of a strided
 convolution takes two to three times too long, the weight gradient of a transposed one thirty times. The
 three maps below avoid them. They are closed under differentiation, so this holds at every order:
 
@@ -10,7 +10,9 @@ three maps below avoid them. They are closed under differentiation, so this hold
 
 With stride s a pixel of T's output sees every s-th tap only. So the s x s phases of that output are s x s
 small ordinary convolutions, interleaved: the same arithmetic, and no zero is multiplied. Accelerators have
-kernels for the dilated form, and get it. On CPU there is no forward-mode derivative.
+kernels for the dilated form, and get it. The form is chosen where T is lowered, by the platform it is lowered
+for: a program exported for a GPU, or a function run on a GPU machine's CPU, gets its own. There is no
+forward-mode derivative.
 """
 
 import functools
@@ -40,19 +42,21 @@ def conv_transpose(
     x: Float[Array, "B H W I"], kernel: Float[Array, "h w I O"], strides: Strides
 ) -> Float[Array, "B H2 W2 O"]:
     """A transposed convolution with padding "SAME", as lax.conv_transpose computes it."""
-    if _worthwhile(kernel, strides):
-        return _transpose(x, kernel, strides)
-    return lax.conv_transpose(x, kernel, strides, "SAME", dimension_numbers=_LAYOUT)
+    return (_transpose if _worthwhile(kernel, strides) else _xla_transpose)(x, kernel, strides)
 
 
 def _worthwhile(kernel: Array, strides: Strides) -> bool:
-    """Whether to go by phases: on CPU, with a stride, and with a tap for every phase."""
+    """Whether the phases are an alternative: with a stride, and with a tap for every phase."""
     fits = all(size >= stride for size, stride in zip(kernel.shape[:2], strides, strict=True))
-    return jax.default_backend() == "cpu" and max(strides) > 1 and fits
+    return max(strides) > 1 and fits
 
 
 def _xla_conv(x, kernel, strides):
     return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=_LAYOUT)
+
+
+def _xla_transpose(x, kernel, strides):
+    return lax.conv_transpose(x, kernel, strides, "SAME", dimension_numbers=_LAYOUT)
 
 
 def _adjoint(kernel):
@@ -75,15 +79,7 @@ def _phases(size: int, stride: int) -> list[tuple[slice, tuple[int, int]]]:
     return phases
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _conv(x, kernel, strides):
-    """S(kernel) x: [B, s*H, s*W, I] -> [B, H, W, O]."""
-    return _xla_conv(x, kernel, strides)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _transpose(x, kernel, strides):
-    """T(kernel) x: [B, H, W, I] -> [B, s*H, s*W, O]."""
+def _by_phases(x, kernel, strides):
     batch, height, width, _ = x.shape
     rows, columns = (_phases(size, stride) for size, stride in zip(kernel.shape[:2], strides, strict=True))
 
@@ -93,6 +89,19 @@ def _transpose(x, kernel, strides):
 
     y = jnp.stack([jnp.stack([phase(*row, *column) for column in columns], 3) for row in rows], 2)
     return y.reshape(batch, height * strides[0], width * strides[1], -1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _conv(x, kernel, strides):
+    """S(kernel) x: [B, s*H, s*W, I] -> [B, H, W, O]."""
+    return _xla_conv(x, kernel, strides)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _transpose(x, kernel, strides):
+    """T(kernel) x: [B, H, W, I] -> [B, s*H, s*W, O]; the one map whose form the platform decides."""
+    form = lambda function: functools.partial(function, strides=strides)
+    return lax.platform_dependent(x, kernel, cpu=form(_by_phases), default=form(_xla_transpose))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

@@ -15,11 +15,15 @@ def test_the_line_says_what_to_install(tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)  # Its import fails from here on.
     path = tmp_path / "a.png"
     write_png(path, np.zeros((8, 8, 3), np.uint8), {"Seed": 7})
+    keys = tmp_path / "keys"  # files in place of keys: what is there is read before the library is asked for
+    keys.mkdir()
+    for file in ("signer.pem", "signer.key"):
+        (keys / file).write_text("x")
     for call in (
         lambda: verify(path),
         lambda: sign(path, tmp_path / "ann", {}),
         lambda: make_identity(tmp_path / "ann", "Ann"),
-        lambda: check_identity(tmp_path / "ann"),
+        lambda: check_identity(keys),
         lambda: inspect(path, tmp_path / "ca.pem"),
     ):
         with pytest.raises(InputError, match=r"pip install 'gen_jax\[c2pa\]'$"):
