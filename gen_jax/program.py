@@ -99,7 +99,7 @@ def _update(config, dataset, method, mesh, state, feed, resident, variants):
         """The transformed global batch: gathered on the device where the set is resident."""
         batch = feed if resident is None else feed | jax.tree.map(lambda x: x[feed["index"]], resident)
         key = randomness.stream(config.data.seed, randomness.DATA)
-        return dataset.transform(batch, jax.random.fold_in(key, position))
+        return dataset.transform(batch, jax.random.fold_in(key, position), dataset.seed)
 
     def one(state, feed, variant):
         key = jax.random.fold_in(randomness.stream(config.seed, randomness.TRAIN), state.step)

@@ -100,13 +100,14 @@ def make(
     return Dataset(
         name=name,
         split=split,
+        seed=seed,
         spec=spec,
         fingerprint=functools.cache(lambda: _fingerprint(source, resident, options)),
         mean=functools.cache(lambda: _mean(spec, gather)),
         indices=order.make(seed=seed, size=source.size, batch_size=batch_size),
         gather=gather,
         resident=resident,
-        transform=transforms.make(binarize=binarize, flip=flip and split == "train", seed=seed),
+        transform=transforms.make(binarize=binarize, flip=flip and split == "train"),
     )
 
 

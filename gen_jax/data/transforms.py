@@ -35,24 +35,26 @@ def mirror(image: UInt8[Array, " B H W C"], keys: Key[Array, " B"]) -> UInt8[Arr
     return jnp.where(heads[:, None, None, None], image[:, :, ::-1], image)
 
 
-def make(*, binarize: str, flip: bool, seed: int) -> Callable[[Mapping, jax.Array], Mapping]:
-    """Returns transform(batch, key) -> batch.
+def make(*, binarize: str, flip: bool) -> Callable[[Mapping, jax.Array, int | jax.Array], Mapping]:
+    """Returns transform(batch, key, seed) -> batch.
+
+    The seed, in 0..2^32-1, is an argument and not a constant of the program: runs whose data differ by it share one
+    compiled update. Hand a NumPy or JAX uint32 to a compiled function; a Python int above 2^31 would overflow there.
 
     Args:
-      binarize: "none"; "dynamic", drawn anew at each call; "static", drawn once: a function of `seed`
+      binarize: "none"; "dynamic", drawn anew at each call; "static", drawn once: a function of the seed
         and the image's index alone; "threshold".
       flip: mirror half of the images, chosen anew at each call.
-      seed: of the static draw.
     """
 
-    def transform(batch: Mapping, key: jax.Array) -> Mapping:
+    def transform(batch: Mapping, key: jax.Array, seed: int | jax.Array) -> Mapping:
         image = batch["image"]
         noise_key, flip_key = jax.random.split(key)
         if binarize == "dynamic":
             image = bernoulli(image, keys_of(noise_key, batch["row"]))
         elif binarize == "static":
             # The generator is named, so that the bits are the same where another is the default.
-            fixed = jax.random.key(seed, impl="threefry2x32")
+            fixed = jax.random.key(jnp.asarray(seed, jnp.uint32), impl="threefry2x32")
             image = bernoulli(image, keys_of(fixed, batch["index"]))
         elif binarize == "threshold":
             image = threshold(image)

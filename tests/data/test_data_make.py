@@ -54,15 +54,15 @@ def test_sequential_shows_every_image_once():
 def test_transform_flips_in_training_only():
     batch = digits().batch(0, np.arange(64))
     key = jax.random.key(0)
-    assert (np.asarray(digits(flip=True).transform(batch, key)["image"]) != batch["image"]).any()
-    assert (np.asarray(digits(flip=True, split="test").transform(batch, key)["image"]) == batch["image"]).all()
+    assert (np.asarray(digits(flip=True).transform(batch, key, 0)["image"]) != batch["image"]).any()
+    assert (np.asarray(digits(flip=True, split="test").transform(batch, key, 0)["image"]) == batch["image"]).all()
 
 
 def test_binarize_makes_the_spec_binary():
     assert not digits().spec.binary
     dataset = digits(binarize="static")
     assert dataset.spec.binary
-    batch = dataset.transform(dataset.batch(0, np.arange(64)), jax.random.key(0))
+    batch = dataset.transform(dataset.batch(0, np.arange(64)), jax.random.key(0), dataset.seed)
     assert set(np.unique(batch["image"])) == {0, 255}
     assert batch["condition"]["label"].shape == (64,)
 
