@@ -15,7 +15,7 @@ from gen_jax.data import cache, digits, folder, images, npz, order, tfds, transf
 from gen_jax.data import resize as resizing
 from gen_jax.data.condition import Condition
 from gen_jax.data.dataset import Dataset, Spec
-from gen_jax.data.source import Source, Splits
+from gen_jax.data.source import File, Source, Splits
 from gen_jax.errors import InputError
 
 # data.name -> what it is.
@@ -142,7 +142,7 @@ def _read_all(source: Source, how: images.Fit, label: str, options: list) -> Map
     everything = functools.partial(images.read, source, how, np.arange(source.size))
     first = source.read(np.array([0]))[0][0]
     if source.files and (not isinstance(first, np.ndarray) or first.shape != how.shape):
-        return cache.cached(label, [source.files, options], everything)
+        return cache.cached(label, [[file.stamp for file in source.files], options], everything)
     return everything()
 
 
@@ -155,7 +155,7 @@ def _batch(arrays: Mapping[str, np.ndarray]) -> Mapping:
 def _fingerprint(source: Source, resident: Mapping | None, options: list) -> str:
     digest = hashlib.sha256()
     if resident is None:  # modification times differ between copies of one set
-        files = [(name, size, _probe(name, size)) for name, size, _ in source.files]
+        files = [(*file.stamp[:2], _probe(file)) for file in source.files]
         digest.update(json.dumps([files, options]).encode())
     else:
         for array in jax.tree.leaves(resident):
@@ -164,15 +164,16 @@ def _fingerprint(source: Source, resident: Mapping | None, options: list) -> str
     return digest.hexdigest()
 
 
-def _probe(path: str, size: int) -> str:
+def _probe(file: File) -> str:
     """sha256 of 16 blocks spread over a large file, "" of a small one: archives of other pixels may have one size."""
+    size = file.stamp[1]
     if size < 2**24:
         return ""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open(file.path, "rb") as content:
         for start in np.linspace(0, size - 2**16, 16).astype(int):
-            file.seek(int(start))
-            digest.update(file.read(2**16))
+            content.seek(int(start))
+            digest.update(content.read(2**16))
     return digest.hexdigest()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gen_jax.data.source import Source, Splits, hold_out, stamp
+from gen_jax.data.source import Source, Splits, hold_out, stamped
 from gen_jax.errors import InputError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
@@ -80,5 +80,5 @@ def _source(root: Path, files: list[Path], class_names: tuple[str, ...]) -> Sour
         read=read,
         describe=lambda index: str(root / files[index]),
         class_names=class_names,
-        files=tuple(stamp(root / file, file.as_posix()) for file in files),
+        files=tuple(stamped(root / file, file.as_posix()) for file in files),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gen_jax.data.source import Source, Splits, hold_out, in_memory, stamp
+from gen_jax.data.source import Source, Splits, hold_out, in_memory, stamped
 from gen_jax.errors import InputError
 
 KEYS = "`images` [and `labels`], or x_train [y_train, x_test, y_test]"
@@ -47,7 +47,7 @@ def open_splits(path: str) -> Splits:
     ]
     classes = 0 if labels[0] is None else 1 + max(int(part.max()) for part in labels)
     class_names = [str(label) for label in range(classes)]
-    files = [stamp(file, file.name)]
+    files = [stamped(file, file.name)]
 
     def source(part: int) -> Source:
         return in_memory(images[part], labels[part], class_names, files)

@@ -13,6 +13,13 @@ from gen_jax.errors import InputError
 Stored = Path | bytes | np.ndarray
 
 
+class File(NamedTuple):
+    """A file behind a source: `stamp` changes whenever somebody writes it."""
+
+    path: Path
+    stamp: tuple[str, int, int]  # (name, bytes, mtime_ns); the name is the same on every machine
+
+
 class Source(NamedTuple):
     """One split of stored images, numbered from 0."""
 
@@ -22,8 +29,8 @@ class Source(NamedTuple):
     # (index) -> what a message calls this image.
     describe: Callable[[int], str]
     class_names: tuple[str, ...] = ()  # empty: no labels
-    # (name, bytes, mtime_ns) of every file behind it: what a cache of it depends on. Empty: no cache.
-    files: tuple[tuple[str, int, int], ...] = ()
+    # Every file behind it: what a cache of it depends on. Empty: no cache.
+    files: tuple[File, ...] = ()
 
 
 Splits = Mapping[str, Callable[[], Source]]  # "train" and "test"; opened only when asked for
@@ -66,7 +73,7 @@ def in_memory(images: np.ndarray, labels: np.ndarray | None, class_names=(), fil
     )
 
 
-def stamp(path: str | os.PathLike, name: str) -> tuple[str, int, int]:
-    """(name, bytes, mtime_ns) of a file: changes whenever somebody writes it."""
+def stamped(path: str | os.PathLike, name: str) -> File:
+    """The File at `path`, called `name`, as it is now."""
     stat = Path(path).stat()
-    return name, stat.st_size, stat.st_mtime_ns
+    return File(Path(path), (name, stat.st_size, stat.st_mtime_ns))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gen_jax.data.source import Source, Splits, hold_out, stamp
+from gen_jax.data.source import Source, Splits, hold_out, stamped
 from gen_jax.errors import InputError
 
 # Name, name/config, each with or without :version.
@@ -117,5 +117,5 @@ def _source(name: str, builder, split: str) -> Source:
         read=read,
         describe=lambda index: f"{name} {split} image {index}",
         class_names=tuple(label.names) if labelled else (),
-        files=tuple(stamp(path, path.name) for path in paths),
+        files=tuple(stamped(path, path.name) for path in paths),
     )

@@ -43,6 +43,13 @@ def test_keras_names(open_npz):
     assert test.resident["condition"]["label"].tolist() == [7, 0, 1]
 
 
+def test_the_fingerprint_of_a_large_archive_read_as_needed_follows_its_pixels(open_npz):
+    options = {"resident_megabytes": 0}
+    arrays = [np.full((4100, 64, 64), value, np.uint8) for value in (0, 1, 0)]  # above 16 MiB
+    zeros, ones, again = (open_npz(images=images, options=options).fingerprint() for images in arrays)
+    assert zeros == again != ones
+
+
 def test_no_labels(open_npz):
     dataset = open_npz(images=pixels())
     assert dataset.spec.classes == 0 and "condition" not in dataset.resident
