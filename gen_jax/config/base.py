@@ -26,6 +26,10 @@ def base(method: str) -> ml_collections.ConfigDict:
         "flip": False,
         "resize": "crop",
         "resident_megabytes": 2048,
+        "text": "words",
+        "text_length": 0,
+        "audio": "",
+        "condition_path": "",
     }
     config.model = {"dtype": "float32", **METHODS[method].MODEL}
     config.objective = METHODS[method].OBJECTIVE

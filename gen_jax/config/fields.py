@@ -75,6 +75,16 @@ FIELDS: dict[str, Field] = {
         choices=lambda: ("crop", "stretch"),
     ),
     "data.resident_megabytes": Field(int, "sets that decode to less are kept decoded, and on the device", 0),
+    "data.text": Field(
+        str,
+        "captions are read as words of the set's own, as bytes, or (none) not at all",
+        choices=lambda: ("words", "bytes", "none"),
+    ),
+    "data.text_length": Field(
+        int, "words or bytes of a caption, begin and end included; 0: of the longest", 0, most=2**16
+    ),
+    "data.audio": Field(str, "a TFDS set of spoken words: each image hears its class; empty: none"),
+    "data.condition_path": Field(str, "folder of the images that those of data.path can be asked for by; empty: none"),
     "model.latent_size": Field(int, "entries of the latent vector", 1),
     "model.conditional": Field(bool, "condition every network on the class label"),
     "model.dtype": Field(

@@ -96,23 +96,23 @@ def read(path: str | Path) -> tuple[np.ndarray, str]:
       float64 [SAMPLES] in [-1, 1], and a note on what was done to it ("" for nothing), for the user.
 
     Raises:
-      InputError: no such file, not a WAV file, without samples, silent.
+      InputError: no such file, not a WAV file, without samples, silent; the caller says which file.
     """
     rate, samples = _wav(path)
     if samples.ndim == 2:
         samples = samples.mean(1)
     if not len(samples):
-        raise InputError(f"{path}: no samples; record some speech")
+        raise InputError("no samples; record some speech")
     seconds = len(samples) / rate
     # Two seconds: the filter's edge lies beyond the first one.
     samples = one_second(resample(samples[: 2 * rate], rate))
     if not np.isfinite(samples).all():
-        raise InputError(f"{path}: samples that are not finite; export it again as 16-bit PCM")
+        raise InputError("samples that are not finite; export it again as 16-bit PCM")
     if samples.std() < SILENCE:
-        raise InputError(f"{path}: its first second is silent; record some speech, or cut the silence off")
+        raise InputError("its first second is silent; record some speech, or cut the silence off")
     notes = [f"resampled from {rate} to {RATE} Hz"] * (rate != RATE)
     notes += [f"only the first second of {seconds:.1f} is heard"] * (seconds > 1)
-    return samples, f"{path}: {', '.join(notes)}" if notes else ""
+    return samples, ", ".join(notes)
 
 
 def _wav(path: str | Path) -> tuple[int, np.ndarray]:
@@ -123,11 +123,11 @@ def _wav(path: str | Path) -> tuple[int, np.ndarray]:
         with warnings.catch_warnings(action="ignore"):  # of chunks that hold no sound, such as a title
             rate, samples = wavfile.read(path)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; give a WAV file") from error
+        raise InputError(f"{error.strerror or error}; give a WAV file") from error
     except Exception as error:  # SciPy raises half a dozen types on bad bytes; each means the same here
-        raise InputError(f"{path}: no WAV file that can be read; export it as 16-bit PCM") from error
+        raise InputError("no WAV file that can be read; export it as 16-bit PCM") from error
     if rate not in RATES:
-        raise InputError(f"{path}: {rate} samples a second; give {RATES[0]} to {RATES[-1]}")
+        raise InputError(f"{rate} samples a second; give {RATES[0]} to {RATES[-1]}")
     if samples.dtype == np.uint8:
         return rate, (samples - 128.0) / 128
     if samples.dtype.kind == "i":  # SciPy puts 24 bits at the upper end of 32

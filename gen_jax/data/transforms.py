@@ -4,11 +4,11 @@ Noise is keyed by row and not drawn by one call for the whole batch: with the ba
 then sharded by itself, and row r gets the same noise on one device and on eight.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key, UInt8
+from jaxtyping import Array, Bool, Int, Key, UInt8
 
 BINARIZE = ("none", "dynamic", "static", "threshold")
 
@@ -29,13 +29,14 @@ def threshold(image: UInt8[Array, " B H W C"]) -> UInt8[Array, " B H W C"]:
     return _black_or_white(image >= 128)
 
 
-def mirror(image: UInt8[Array, " B H W C"], keys: Key[Array, " B"]) -> UInt8[Array, " B H W C"]:
-    """Each image is mirrored left to right with probability 1/2."""
-    heads = jax.vmap(jax.random.bernoulli)(keys)
+def mirror(image: UInt8[Array, " B H W C"], heads: Bool[Array, " B"]) -> UInt8[Array, " B H W C"]:
+    """Each image whose coin shows heads, mirrored left to right."""
     return jnp.where(heads[:, None, None, None], image[:, :, ::-1], image)
 
 
-def make(*, binarize: str, flip: bool) -> Callable[[Mapping, jax.Array, int | jax.Array], Mapping]:
+def make(
+    *, binarize: str, flip: bool, twins: Sequence[str] = ()
+) -> Callable[[Mapping, jax.Array, int | jax.Array], Mapping]:
     """Returns transform(batch, key, seed) -> batch.
 
     The seed, in 0..2^32-1, is an argument and not a constant of the program: runs whose data differ by it share one
@@ -44,7 +45,10 @@ def make(*, binarize: str, flip: bool) -> Callable[[Mapping, jax.Array, int | ja
     Args:
       binarize: "none"; "dynamic", drawn anew at each call; "static", drawn once: a function of the seed
         and the image's index alone; "threshold".
-      flip: mirror half of the images, chosen anew at each call.
+      flip: mirror half of the images, chosen anew at each call. Captions that speak of left and right are not
+        rewritten: leave it off for them.
+      twins: names of the conditions that are images themselves: where an image is mirrored, they are, and nothing
+        else ever happens to them.
     """
 
     def transform(batch: Mapping, key: jax.Array, seed: int | jax.Array) -> Mapping:
@@ -59,7 +63,10 @@ def make(*, binarize: str, flip: bool) -> Callable[[Mapping, jax.Array, int | ja
         elif binarize == "threshold":
             image = threshold(image)
         if flip:  # after the static draw, whose bits belong to the image as stored
-            image = mirror(image, keys_of(flip_key, batch["row"]))
+            heads = jax.vmap(jax.random.bernoulli)(keys_of(flip_key, batch["row"]))
+            image = mirror(image, heads)
+            mirrored = {name: mirror(batch["condition"][name], heads) for name in twins}
+            batch = {**batch, "condition": {**batch["condition"], **mirrored}} if twins else batch
         return {**batch, "image": image}
 
     return transform

@@ -125,7 +125,7 @@ def test_files_that_hold_no_speech_are_refused_in_one_line(tmp_path):
     def refused(message):
         with pytest.raises(InputError, match=message) as error:
             audio.read(path)
-        assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+        assert "\n" not in str(error.value)
 
     refused("No such file or directory; give a WAV file")
     for content in (b"", b"hello", b"RIFF" + bytes(40)):

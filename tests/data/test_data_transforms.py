@@ -117,6 +117,28 @@ def test_flip_leaves_the_static_bits_of_an_image_alone():
     assert (both[mirrored] == plain[mirrored][:, :, ::-1]).all()
 
 
+def test_an_image_and_the_image_it_is_asked_for_by_are_mirrored_together():
+    count = 400
+    image = np.broadcast_to(np.arange(6, dtype=np.uint8).reshape(1, 2, 3, 1) * 50, (count, 2, 3, 1))
+    twin = np.broadcast_to(np.arange(40, dtype=np.uint8).reshape(1, 4, 5, 2), (count, 4, 5, 2))
+    condition = {"edges": twin, "label": np.arange(count, dtype=np.int32)}
+    batch = {"image": image, "row": np.arange(count, dtype=np.int32), "condition": condition}
+    batch["index"] = batch["row"]
+    alone = {name: value for name, value in batch.items() if name != "condition"}
+    for binarize in ("none", "static", "dynamic"):
+        out = make(binarize=binarize, flip=True, twins=["edges"])(batch, jax.random.key(0))
+        plain = make(binarize=binarize, flip=False, twins=["edges"])(batch, jax.random.key(0))
+        turned = (np.asarray(out["condition"]["edges"]) == twin[:, :, ::-1]).all((1, 2, 3))
+        kept = (np.asarray(out["condition"]["edges"]) == twin).all((1, 2, 3))
+        assert (turned ^ kept).all() and 150 < turned.sum() < 250
+        before, after = np.asarray(plain["image"]), np.asarray(out["image"])
+        assert (after == np.where(turned[:, None, None, None], before[:, :, ::-1], before)).all()
+        assert (np.asarray(out["condition"]["label"]) == condition["label"]).all()
+        assert (np.asarray(plain["condition"]["edges"]) == twin).all()  # no noise ever touches it
+        lone = make(binarize=binarize, flip=True)(alone, jax.random.key(0))["image"]
+        assert (np.asarray(lone) == after).all()  # the coin is the one that images without twins have
+
+
 def test_nothing_asked_nothing_changed():
     batch = {**batch_of(4), "condition": {"label": np.arange(4, dtype=np.int32)}}
     out = make(binarize="none", flip=False)(batch, jax.random.key(0))
