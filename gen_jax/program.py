@@ -137,7 +137,7 @@ def _update(dataset, method, mesh, state, feed, resident, variants):
         """The transformed global batch: gathered on the device where the set is resident."""
         batch = batch if resident is None else batch | jax.tree.map(lambda x: x[batch["index"]], resident)
         key = randomness.stream(seed, randomness.DATA)
-        return dataset.transform(batch, jax.random.fold_in(key, position))
+        return dataset.transform(batch, jax.random.fold_in(key, position), seed)
 
     def one(state, feed, variant):
         if method.step is None:

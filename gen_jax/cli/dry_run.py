@@ -26,7 +26,8 @@ def describe(config) -> str:
     memory = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     lines.append(f"state: {memory / 2**20:.1f} MiB a device (parameters, optimiser, averages)")
     if program.method.step is None:
-        return "\n".join([*lines, "no compiled update: " + ("fitted once" if program.method.fit else "nothing to learn")])
+        what = "fitted once" if program.method.fit else "nothing to learn"
+        return "\n".join([*lines, f"no compiled update: {what}"])
     per_call = program.length.steps_per_call
     feed = next(program.feeds(0))
     began = time.monotonic()

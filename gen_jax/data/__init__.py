@@ -4,25 +4,27 @@ import difflib
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
 import PIL
 
-from gen_jax.data import cache, digits, folder, images, npz, order, tfds, transforms
+from gen_jax.data import cache, digits, folder, images, npz, order, speech, tfds, transforms
 from gen_jax.data import resize as resizing
+from gen_jax.data import text as reading
 from gen_jax.data.condition import Condition
 from gen_jax.data.dataset import Dataset, Spec
-from gen_jax.data.source import Source, Splits
+from gen_jax.data.source import File, Source, Splits
 from gen_jax.errors import InputError
 from gen_jax.field import Field
 
 # data.name -> what it is.
 SOURCES = {
     "digits": "scikit-learn's 1,797 handwritten digits, 8x8 grey, shown at 16x16; needs no network",
-    "folder": "a folder of .png .jpg .jpeg .webp files at data.path; sub-folders are classes",
+    "folder": "a folder of .png .jpg .jpeg .webp files at data.path; sub-folders are classes; captions beside them",
     "npz": f"a NumPy archive at data.path with {npz.KEYS}",
     "any other name": "any prepared TFDS image data set: mnist, cifar10:3.0.2, ... (gen-jax prepare NAME)",
 }
@@ -42,7 +44,16 @@ FIELDS = {
     "flip": Field(False, "mirror each training image left-right with probability 1/2"),
     "resize": Field("crop", "crop: shorter side to size, centre crop; stretch: ignore aspect", choices=resizing.MODES),
     "resident_megabytes": Field(2048, "sets that decode to less are kept decoded, and on the device", least=0),
+    "text": Field("words", "captions as words of the set's own, as bytes, or not at all", choices=reading.READ_AS),
+    "text_length": Field(
+        0, "words or bytes of a caption, begin and end included; 0: of the longest", least=0, most=2**16
+    ),
+    "audio": Field("", "a TFDS set of spoken words: each image hears its class; empty: none"),
+    "condition_path": Field("", "folder of images that those of data.path are asked for by; empty: none"),
 }
+
+# Condition -> what `images.read` calls it.
+READ_WITH_IMAGES = {"label": "label", "image": "condition_image"}
 
 MEAN_IMAGES = 10_000
 
@@ -59,6 +70,10 @@ def make(
     flip: bool = False,
     resize: str = "crop",
     resident_megabytes: int = 2048,
+    text: str = "words",
+    text_length: int = 0,
+    audio: str = "",
+    condition_path: str = "",
     split: str = "train",
 ) -> Dataset:
     """Opens one split of a data set.
@@ -72,11 +87,16 @@ def make(
       image_size: side in pixels; 0 keeps the images as stored (digits: 16).
       channels: 1 grey, 3 colour, 0 as stored.
       batch_size: images in a global batch.
-      seed: of the order, and of static binarisation.
+      seed: of the order, of static binarisation, and of who says what each image shows.
       binarize: "none", "dynamic", "static" or "threshold" (see transforms.py).
-      flip: mirror half of the images, in training only.
+      flip: mirror half of the images, in training only, each together with the image it is asked for by.
       resize: "crop" or "stretch" (see resize.py).
-      resident_megabytes: sets that decode to more than this many MiB are read from disk as needed.
+      resident_megabytes: sets that decode to more than this many MiB, conditions and all, are read as needed.
+      text: captions are read as "words" of the set's own or as "bytes" (see text.py), or not at all: "none".
+      text_length: numbers in a caption, its beginning and end among them; longer ones of the set are cut. 0: as many
+        as the longest of the set has.
+      audio: a TFDS set of spoken words: each image hears one of those that say its class, from the same split.
+      condition_path: of a second folder, which holds for each image the one it can be asked for by (see folder.py).
       split: "train" or "test".
 
     Raises:
@@ -85,47 +105,88 @@ def make(
     _one_of("binarize", binarize, transforms.BINARIZE)
     _one_of("resize", resize, resizing.MODES)
     _one_of("channels", channels, (0, 1, 3))
+    _one_of("text", text, reading.READ_AS)
     _one_of("split", split, ("train", "test"))
     _within("batch_size", batch_size, 1, 2**31 - 1)
     _within("image_size", image_size, 0, 2**16)
     _within("resident_megabytes", resident_megabytes, 0, 2**31 - 1)
     _within("seed", seed, 0, 2**32 - 1)
+    _within("text_length", text_length, 3 if text_length else 0, 2**16)
     if name == "digits" and not image_size:
         image_size = 16
 
-    splits = _open(name, path)
+    splits = _open(name, path, text != "none", condition_path)
     train = splits["train"]()  # settles what both splits share
     source = train if split == "train" else splits[split]()
     how = images.fit(train, image_size=image_size, channels=channels, mode=resize)
-    if how.binary and binarize != "none":
+    if how["image"].binary and binarize != "none":
         raise InputError(f"data.binarize={binarize}: {name} is binary already; set data.binarize=none")
     names = train.class_names
-    conditions = {"label": Condition("label", (), len(names), names)} if names else {}
-    spec = Spec(how.shape, source.size, conditions, how.binary or binarize != "none")
+    words = _words(train, name, text, text_length)
+    tokens = words and words.encode(source.captions(), cut=True)
+    heard = audio and speech.pair(speech.open_split(audio, split), names, size=source.size, seed=seed)
+    conditions = _conditions(names, words, heard, how)
+    spec = Spec(how["image"].shape, source.size, conditions, how["image"].binary or binarize != "none")
 
     # All that pixels and labels depend on beside the files, as plain values.
-    options = [split, source.size, names, how.shape, how.zero_one]
+    options = [split, source.size, names, how["image"].shape, how["image"].zero_one]
     options += [image_size, channels, resize, PIL.__version__]
-    resident = None
-    if source.size * int(np.prod(how.shape)) <= resident_megabytes * 2**20:
-        resident = _batch(_read_all(source, how, f"{Path(path).name or name}-{split}", options))
+    options += [[fit.shape, fit.zero_one] for key, fit in how.items() if key != "image"]
+    # All that the other conditions depend on: the words, their numbers in each caption, the takes, who hears which.
+    beside = [np.frombuffer(json.dumps(words.names).encode(), np.uint8), tokens] if words else []
+    beside += heard or []
+
+    def batch(arrays: Mapping[str, np.ndarray], indices: np.ndarray | slice) -> Mapping:
+        """What was read of the images at `indices`, with what stands in memory for all of them."""
+        condition = {name: arrays[key] for name, key in READ_WITH_IMAGES.items() if key in arrays}
+        if words:
+            condition["text"] = tokens[indices]
+        if heard:
+            condition["audio"] = heard.of(indices, arrays["label"])
+        return {"image": arrays["image"], **({"condition": condition} if condition else {})}
+
+    limit = resident_megabytes * 2**20
+    decoded = source.size * sum(math.prod(fit.shape) for fit in how.values())
+    further = source.size * 4 * sum(math.prod(c.shape) for c in conditions.values() if c.kind in ("tokens", "audio"))
+    # Speech takes twenty times the room of the digits that it names: they may be held where it is looked up as needed.
+    held = _read_all(source, how, f"{Path(path).name or name}-{split}", options) if decoded <= limit else None
+    resident = batch(held, slice(None)) if decoded + further <= limit else None
 
     def gather(indices: np.ndarray) -> Mapping:
-        if resident is None:
-            return _batch(images.read(source, how, indices))
-        return jax.tree.map(lambda array: array[indices], resident)
+        if resident is not None:
+            return jax.tree.map(lambda array: array[indices], resident)
+        read = images.read(source, how, indices) if held is None else {key: held[key][indices] for key in held}
+        return batch(read, indices)
 
     return Dataset(
         name=name,
         split=split,
+        seed=seed,
         spec=spec,
-        fingerprint=functools.cache(lambda: _fingerprint(source, resident, options)),
+        fingerprint=functools.cache(lambda: _fingerprint(source, held, options, beside)),
         mean=functools.cache(lambda: _mean(spec, gather)),
         indices=order.make(seed=seed, size=source.size, batch_size=batch_size),
         gather=gather,
         resident=resident,
-        transform=transforms.make(binarize=binarize, flip=flip and split == "train", seed=seed),
+        transform=transforms.make(
+            binarize=binarize,
+            flip=flip and split == "train",
+            twins=[name for name, condition in conditions.items() if condition.kind == "image"],
+        ),
     )
+
+
+def _conditions(names, words, heard, how) -> dict[str, Condition]:
+    conditions = {}
+    if names:
+        conditions["label"] = Condition("label", (), len(names), names)
+    if words:
+        conditions["text"] = Condition("tokens", (words.length,), words.size, words.names)
+    if heard:
+        conditions["audio"] = Condition("audio", heard.mels.shape[1:])
+    if "condition_image" in how:
+        conditions["image"] = Condition("image", how["condition_image"].shape)
+    return conditions
 
 
 def _one_of(field: str, value, allowed: tuple) -> None:
@@ -139,11 +200,15 @@ def _within(field: str, value: int, least: int, most: int) -> None:
         raise InputError(f"data.{field}={value}: must be {bound}")
 
 
-def _open(name: str, path: str) -> Splits:
+def _open(name: str, path: str, captions: bool, condition_path: str) -> Splits:
+    if condition_path and name != "folder":
+        raise InputError(f"data.condition_path={condition_path}: data.name={name} takes none; set data.name=folder")
     if name in ("folder", "npz"):
         if not path:
             raise InputError(f"data.path: data.name={name} needs one; set data.path=PATH")
-        return {"folder": folder, "npz": npz}[name].open_splits(path)
+        if name == "npz":
+            return npz.open_splits(path)
+        return folder.open_splits(path, captions=captions, condition_path=condition_path)
     if path:
         raise InputError(f"data.path={path}: data.name={name} takes none; set data.name=folder or npz")
     if name == "digits":
@@ -151,45 +216,52 @@ def _open(name: str, path: str) -> Splits:
     near = difflib.get_close_matches(name, ("digits", "folder", "npz"), n=1)
     if near and name not in tfds.prepared():
         raise InputError(f"data.name={name}: no such data set; did you mean {near[0]}?")
-    return tfds.open_splits(name)
+    return tfds.open_splits(name, captions=captions)
 
 
-def _read_all(source: Source, how: images.Fit, label: str, options: list) -> Mapping[str, np.ndarray]:
+def _words(train: Source, name: str, read_as: str, length: int) -> reading.Words | None:
+    """How the captions of both splits are read, None where there are none."""
+    if train.all_captions is None:
+        if length or read_as == "bytes":
+            field = f"data.text_length={length}" if length else f"data.text={read_as}"
+            raise InputError(f"{field}: no captions of {name} are read; leave it out")
+        return None
+    return reading.learn(train.all_captions(), read_as, length)
+
+
+def _read_all(source: Source, how: Mapping[str, images.Fit], label: str, options: list) -> Mapping[str, np.ndarray]:
     """The whole split, from the cache where decoding it costs something."""
     everything = functools.partial(images.read, source, how, np.arange(source.size))
-    first = source.read(np.array([0]))[0][0]
-    if source.files and (not isinstance(first, np.ndarray) or first.shape != how.shape):
-        return cache.cached(label, [source.files, options], everything)
+    stored, beside = source.read(np.array([0]))
+    first = {"image": stored[0]} | ({"condition_image": beside["image"][0]} if "image" in beside else {})
+    as_stored = all(isinstance(first[key], np.ndarray) and first[key].shape == fit.shape for key, fit in how.items())
+    if source.files and not as_stored:
+        return cache.cached(label, [[file.stamp for file in source.files], options], everything)
     return everything()
 
 
-def _batch(arrays: Mapping[str, np.ndarray]) -> Mapping:
-    """{"image", "label"} as the rest of the house knows it."""
-    condition = {"condition": {"label": arrays["label"]}} if "label" in arrays else {}
-    return {"image": arrays["image"], **condition}
-
-
-def _fingerprint(source: Source, resident: Mapping | None, options: list) -> str:
+def _fingerprint(source: Source, held: Mapping | None, options: list, beside: Iterable[np.ndarray]) -> str:
     digest = hashlib.sha256()
-    if resident is None:  # modification times differ between copies of one set
-        files = [(name, size, _probe(name, size)) for name, size, _ in source.files]
+    if held is None:  # modification times differ between copies of one set
+        files = [(*file.stamp[:2], _probe(file)) for file in source.files]
         digest.update(json.dumps([files, options]).encode())
-    else:
-        for array in jax.tree.leaves(resident):
-            digest.update(json.dumps([array.shape, str(array.dtype)]).encode())
-            digest.update(np.ascontiguousarray(array))
+        held = {}
+    for array in [*(held[key] for key in ("label", "condition_image", "image") if key in held), *beside]:
+        digest.update(json.dumps([array.shape, str(array.dtype)]).encode())
+        digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
 
 
-def _probe(path: str, size: int) -> str:
+def _probe(file: File) -> str:
     """sha256 of 16 blocks spread over a large file, "" of a small one: archives of other pixels may have one size."""
+    size = file.stamp[1]
     if size < 2**24:
         return ""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open(file.path, "rb") as content:
         for start in np.linspace(0, size - 2**16, 16).astype(int):
-            file.seek(int(start))
-            digest.update(file.read(2**16))
+            content.seek(int(start))
+            digest.update(content.read(2**16))
     return digest.hexdigest()
 
 

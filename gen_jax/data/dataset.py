@@ -66,6 +66,7 @@ class Dataset(NamedTuple):
 
     name: str
     split: str
+    seed: int  # data.seed: of the order, and of `transform`
     spec: Spec
     # () -> hex sha256 of what the set holds: decoded pixels and labels, or files and sizes if not resident.
     fingerprint: Callable[[], str]
@@ -77,8 +78,8 @@ class Dataset(NamedTuple):
     gather: Callable[[np.ndarray], Mapping]
     # All images, decoded, {"image": uint8 [N, H, W, C], "condition": {...}}; None where too large.
     resident: Mapping | None
-    # (batch, key) -> batch: random choices (flip, binarisation), keyed by row; runs under jit.
-    transform: Callable[[Mapping, jax.Array], Mapping]
+    # (batch, key, seed) -> batch: random choices (flip, binarisation), keyed by row; runs under jit.
+    transform: Callable[[Mapping, jax.Array, int | jax.Array], Mapping]
 
     def batch(self, position: int, rows: np.ndarray) -> dict:
         """The given rows of the global batch at `position`, on the host, before `transform`."""

@@ -15,4 +15,4 @@ def open_splits() -> Splits:
     digits = load_digits()
     images = np.rint(digits.images * 255 / 16).astype(np.uint8)[..., None]
     names = [str(name) for name in digits.target_names]
-    return hold_out(in_memory(images, digits.target.astype(np.int32), names), every=6)
+    return hold_out(in_memory(images, {"label": digits.target.astype(np.int32)}, names), every=6)

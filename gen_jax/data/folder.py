@@ -1,32 +1,48 @@
-"""A folder of image files; its sub-folders, if any, are the classes."""
+"""A folder of image files; its sub-folders, if any, are the classes; beside them may stand captions, and twins.
 
+A caption is the text file NAME.txt beside NAME.png, or a line of captions.jsonl in the folder that data.path names:
+{"file": "cats/1.png", "text": "a grey cat"}. A twin is the image that an image can be asked for by (its edges, its
+segments, the same in grey): data.condition_path names a second folder, where it has the same name at the same place,
+with any ending.
+"""
+
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from gen_jax.data.source import Source, Splits, hold_out, stamp
+from gen_jax.data.source import Source, Splits, hold_out, stamped
 from gen_jax.errors import InputError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
+CAPTIONS = "captions.jsonl"
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
 
 
-def open_splits(path: str) -> Splits:
+def open_splits(path: str, *, captions: bool = True, condition_path: str = "") -> Splits:
     """Opens a folder, searched recursively; hidden files and folders are not seen.
 
     The first-level sub-folders are the classes, in sorted order; images that lie flat, or in a single
     sub-folder, have no labels. A folder whose sub-folders are exactly train/ and test/ brings its own
     splits, which share one numbering of the classes; from others every 10th image is held out.
 
+    Args:
+      path: of the folder.
+      captions: look for them.
+      condition_path: of the folder of twins; "" for none.
+
     Raises:
-      InputError: no such folder, no images in it, images both beside and in sub-folders, or
-        sub-folders that look like splits but are not exactly train/ and test/.
+      InputError: no such folder, no images in it, images both beside and in sub-folders, sub-folders that look like
+        splits but are not exactly train/ and test/, or images that lack a caption or a twin where others have one.
     """
     root = Path(path).expanduser().absolute()
     if not root.is_dir():
         raise InputError(f"data.path={path}: no such folder; give a folder of images")
     files = _images(root)
+    texts = _captions(path, root, files) if captions else {}
+    twins = _twins(condition_path, files) if condition_path else {}
     tops = {file.parts[0] for file in files if len(file.parts) > 1}
     if tops and tops <= SPLIT_NAMES:
         if tops != {"train", "test"}:
@@ -40,10 +56,10 @@ def open_splits(path: str) -> Splits:
             raise InputError(f"data.path={path}: only one of train/ and test/ has class folders; give both")
         classes = tuple(sorted(set(names["train"]) | set(names["test"])))
         return {
-            "train": lambda: _source(root / "train", parts["train"], classes),
-            "test": lambda: _source(root / "test", parts["test"], classes),
+            split: lambda split=split: _source(root, split, parts[split], classes, texts, twins)
+            for split in ("train", "test")
         }
-    return hold_out(_source(root, files, _class_names(root, files)), every=10)
+    return hold_out(_source(root, "", files, _class_names(root, files), texts, twins), every=10)
 
 
 def _images(root: Path) -> list[Path]:
@@ -66,19 +82,100 @@ def _class_names(root: Path, files: list[Path]) -> tuple[str, ...]:
     return tuple(sorted({file.parts[0] for file in files})) if not flat else ()
 
 
-def _source(root: Path, files: list[Path], class_names: tuple[str, ...]) -> Source:
+def _captions(path: str, root: Path, files: list[Path]) -> dict[Path, str]:
+    """The caption of each image, whose path is relative to root; {} where none has one."""
+    beside = [file for file in files if (root / file).with_suffix(".txt").is_file()]
+    table = root / CAPTIONS
+    if beside and table.is_file():
+        raise InputError(
+            f"data.path={path}: it holds {CAPTIONS} and {beside[0].with_suffix('.txt')}; remove one of them"
+        )
+    if table.is_file():
+        texts = _table(table)
+    else:
+        texts = {file: _text((root / file).with_suffix(".txt")).strip() for file in beside}
+    if texts:
+        _all_have(files, texts, f"data.path={path}", "caption", "write one for each, or set data.text=none")
+    return {file: texts[file] for file in files} if texts else {}
+
+
+def _table(file: Path) -> dict[Path, str]:
+    texts = {}
+    for number, line in enumerate(_text(file).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            image, text = (json.loads(line)[key] for key in ("file", "text"))
+            image, text = Path(os.path.normpath(image)), text.strip()
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            form = '{"file": "cats/1.png", "text": "a grey cat"}'
+            raise InputError(f"{file}: line {number} is not of the form {form}; mend or remove it") from error
+        if image in texts:
+            raise InputError(f"{file}: line {number} is a second caption of {image}; remove one")
+        texts[image] = text
+    if not texts:
+        raise InputError(f"{file}: no captions in it; fill or remove it")
+    return texts
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no UTF-8"
+        raise InputError(f"{file}: cannot be read ({reason}); save it as UTF-8 text") from error
+
+
+def _twins(condition_path: str, files: list[Path]) -> dict[Path, Path]:
+    """The file of each image's twin."""
+    root = Path(condition_path).expanduser().absolute()
+    if not root.is_dir():
+        raise InputError(f"data.condition_path={condition_path}: no such folder; give a folder of images")
+    there = _images(root)
+    by_name = {twin.with_suffix(""): twin for twin in there} | {twin: twin for twin in there}
+    found = {file: by_name.get(file) or by_name.get(file.with_suffix("")) for file in files}
+    twins = {file: root / twin for file, twin in found.items() if twin}
+    _all_have(files, twins, f"data.condition_path={condition_path}", "image", "put one there for each")
+    return twins
+
+
+def _all_have(files: list[Path], found: Mapping[Path, object], field: str, what: str, hint: str) -> None:
+    if lack := [file.as_posix() for file in files if file not in found]:
+        more = f" and {len(lack) - 3} more" if len(lack) > 3 else ""
+        raise InputError(
+            f"{field}: {len(lack)} of {len(files)} images have no {what}: {', '.join(lack[:3])}{more}; {hint}"
+        )
+
+
+def _source(
+    root: Path,
+    split: str,
+    files: list[Path],
+    class_names: tuple[str, ...],
+    texts: Mapping[Path, str],
+    twins: Mapping[Path, Path],
+) -> Source:
+    """The source of `files`, relative to root/split; `texts` and `twins` go by paths relative to root."""
     if len(class_names) < 2:  # one class tells a model nothing
         class_names = ()
     number = {name: label for label, name in enumerate(class_names)}
     labels = np.array([number[file.parts[0]] for file in files], np.int32) if class_names else None
+    stamps = [stamped(root / split / file, file.as_posix()) for file in files]
+    stamps += [stamped(twins[Path(split, file)], f"condition/{file.as_posix()}") for file in files if twins]
 
-    def read(indices: np.ndarray) -> tuple[list[Path], np.ndarray | None]:
-        return [root / files[index] for index in indices], None if labels is None else labels[indices]
+    def read(indices: np.ndarray) -> tuple[list[Path], Mapping]:
+        chosen = [files[index] for index in indices]
+        beside = {"image": [twins[Path(split, file)] for file in chosen]} if twins else {}
+        if labels is not None:
+            beside["label"] = labels[indices]
+        return [root / split / file for file in chosen], beside
 
     return Source(
         size=len(files),
         read=read,
-        describe=lambda index: str(root / files[index]),
+        describe=lambda index: str(root / split / files[index]),
         class_names=class_names,
-        files=tuple(stamp(root / file, file.as_posix()) for file in files),
+        captions=(lambda: [texts[Path(split, file)] for file in files]) if texts else None,
+        all_captions=(lambda: list(texts.values())) if texts else None,
+        files=tuple(stamps),
     )

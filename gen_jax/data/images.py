@@ -28,25 +28,38 @@ class Fit(NamedTuple):
     pixels: Callable[[Stored], np.ndarray]  # stored -> uint8 [H, W, C]; raises Undecodable
 
 
-def fit(source: Source, *, image_size: int, channels: int, mode: str) -> Fit:
+def fit(source: Source, *, image_size: int, channels: int, mode: str) -> dict[str, Fit]:
     """Looks at 100 evenly spaced images of the train split and settles how to read the set.
 
     If they hold the values 0 and 1 only, as `binarized_mnist` does, the set is scaled to 0 and 255.
 
+    Returns:
+      The Fit of the "image" and, where there is one, that of the image it can be asked for by, "condition_image":
+      of the same size, but all of three channels where one of the 100 is of colour, else of one.
+
     Raises:
       InputError: if none of them can be decoded.
     """
-    stored, _ = source.read(evenly(source.size, PROBES))
-    highest, sound, reason = 0, [], ""
+    stored, beside = source.read(evenly(source.size, PROBES))
+    how = {"image": _fit(stored, source.describe(0), image_size, channels, mode)}
+    if "image" in beside:
+        how["condition_image"] = _fit(beside["image"], f"the condition of {source.describe(0)}", image_size, None, mode)
+    return how
+
+
+def _fit(stored: list[Stored], first: str, image_size: int, channels: int | None, mode: str) -> Fit:
+    highest, deepest, sound, reason = 0, 1, [], ""
     for probe in stored:  # one at a time: a hundred photographs together would fill the memory
         try:
-            highest = max(highest, int(_decoded(probe).max()))
+            image = _decoded(probe)
+            highest, deepest = max(highest, int(image.max())), max(deepest, image.shape[2])
             sound.append(probe)
         except Undecodable as error:
             reason = reason or str(error)
     if not sound:
-        raise InputError(f"{source.describe(0)} cannot be decoded ({reason}); remove or replace it")
+        raise InputError(f"{first} cannot be decoded ({reason}); remove or replace it")
     zero_one = highest == 1
+    channels = deepest if channels is None else channels
 
     def pixels(stored: Stored) -> np.ndarray:
         image = _decoded(stored)
@@ -61,26 +74,30 @@ def fit(source: Source, *, image_size: int, channels: int, mode: str) -> Fit:
     return Fit(pixels(sound[0]).shape, zero_one, binary, pixels)
 
 
-def read(source: Source, how: Fit, indices: np.ndarray) -> Mapping[str, np.ndarray]:
-    """The images that stand at `indices`: `image` uint8 [n, H, W, C] and, if any, `label` int32 [n].
+def read(source: Source, how: Mapping[str, Fit], indices: np.ndarray) -> dict[str, np.ndarray]:
+    """What stands at `indices`: `image` uint8 [n, H, W, C] and, if any, `condition_image` alike and `label` int32 [n].
 
     Raises:
       InputError: naming every image that cannot be decoded or has another shape than the set's.
     """
-    image = np.empty((len(indices), *how.shape), np.uint8)
+    arrays = {name: np.empty((len(indices), *fit.shape), np.uint8) for name, fit in how.items()}
     labels, failures = [], []
     for start in range(0, len(indices), READ_AT_ONCE):
         here = slice(start, start + READ_AT_ONCE)
-        stored, label = source.read(indices[here])
-        labels += [] if label is None else [label]
-        fill = functools.partial(_fill, how, stored, image[here])
-        for failed in _threads().map(fill, range(0, len(stored), PER_TASK)):
-            failures += [(source.describe(int(indices[start + place])), reason) for place, reason in failed]
+        stored, beside = source.read(indices[here])
+        labels += [beside["label"]] if "label" in beside else []
+        for name, fit in how.items():
+            pictures = stored if name == "image" else beside["image"]
+            fill = functools.partial(_fill, fit, pictures, arrays[name][here])
+            for failed in _threads().map(fill, range(0, len(pictures), PER_TASK)):
+                for place, reason in failed:
+                    described = source.describe(int(indices[start + place]))
+                    failures.append(f"{'' if name == 'image' else 'the condition of '}{described} ({reason})")
     if failures:
-        named = ", ".join(f"{name} ({reason})" for name, reason in failures[:5])
         more = f" and {len(failures) - 5} more" if len(failures) > 5 else ""
+        named = ", ".join(failures[:5])
         raise InputError(f"{len(failures)} images cannot be used: {named}{more}; remove or replace them")
-    return {"image": image, "label": np.concatenate(labels)} if labels else {"image": image}
+    return {**arrays, "label": np.concatenate(labels)} if labels else arrays
 
 
 def evenly(size: int, count: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A NumPy archive: `images` and perhaps `labels`, or Keras's x_train, y_train, x_test, y_test."""
+"""A NumPy archive: `images` and perhaps `labels` and `conditions`, or Keras's x_train, y_train, x_test, y_test."""
 
 import zipfile
 import zlib
@@ -6,15 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
-from gen_jax.data.source import Source, Splits, hold_out, in_memory, stamp
+from gen_jax.data.source import Source, Splits, hold_out, in_memory, stamped
 from gen_jax.errors import InputError
 
-KEYS = "`images` [and `labels`], or x_train [y_train, x_test, y_test]"
+KEYS = "`images` [and `labels`, `conditions`], or x_train [y_train, condition_train, x_test, ...]"
+# Images, labels, and the images that they can be asked for by.
+FLAT, TRAIN, TEST = (
+    ("images", "labels", "conditions"),
+    ("x_train", "y_train", "condition_train"),
+    ("x_test", "y_test", "condition_test"),
+)
 
 
 def open_splits(path: str) -> Splits:
     """Opens an archive of uint8 images [N, H, W] or [N, H, W, C], C in {1, 3}, and integer labels [N].
 
+    `conditions` are images in the same order, of any size, which the images can be asked for by.
     Every 10th image is held out as test where the archive has no x_test.
 
     Raises:
@@ -25,34 +32,38 @@ def open_splits(path: str) -> Splits:
         raise InputError(f"data.path={path}: no such file; give an .npz archive with {KEYS}")
     if not zipfile.is_zipfile(file):  # NumPy would take it for a pickle
         raise InputError(f"data.path={path}: not a readable archive; save it by np.savez(path, images=...)")
-    names = ("images", "labels", "x_train", "y_train", "x_test", "y_test")
     try:
         with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in names if name in archive}
+            arrays = {name: archive[name] for name in (*FLAT, *TRAIN, *TEST) if name in archive}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = "an array of objects" if "allow_pickle" in str(error) else "not a readable archive"
         raise InputError(f"data.path={path}: {reason}; save it by np.savez(path, images=...)") from error
 
-    flat = "images" in arrays
-    train = ("images", "labels") if flat else ("x_train", "y_train")
-    if train[0] not in arrays:
+    splits = [FLAT] if "images" in arrays else [TRAIN, TEST] if "x_test" in arrays else [TRAIN]
+    if splits[0][0] not in arrays:
         raise InputError(f"data.path={path}: it lacks {KEYS}; save it with these names")
-    pairs = [train] + ([("x_test", "y_test")] if not flat and "x_test" in arrays else [])
-    if len({y in arrays for _, y in pairs}) == 2:
-        raise InputError(f"data.path={path}: only one of y_train and y_test is there; give both or neither")
-    images = [_images(path, x, arrays[x]) for x, _ in pairs]
-    labels = [
-        _labels(path, y, arrays[y], len(part)) if y in arrays else None
-        for part, (_, y) in zip(images, pairs, strict=True)
-    ]
-    classes = 0 if labels[0] is None else 1 + max(int(part.max()) for part in labels)
+    for train, test in list(zip(*splits, strict=True))[1:] if len(splits) == 2 else ():
+        if (train in arrays) != (test in arrays):
+            raise InputError(f"data.path={path}: only one of {train} and {test} is there; give both or neither")
+    parts = []
+    for x, y, condition in splits:
+        images, beside = _images(path, x, arrays[x]), {}
+        if y in arrays:
+            beside["label"] = _labels(path, y, arrays[y], len(images))
+        if condition in arrays:
+            beside["image"] = _images(path, condition, arrays[condition])
+            if len(beside["image"]) != len(images):
+                count = len(beside["image"])
+                raise InputError(f"data.path={path}: {condition} holds {count} images for {len(images)}; give one each")
+        parts.append((images, beside))
+    classes = 1 + max((int(beside["label"].max()) for _, beside in parts if "label" in beside), default=-1)
     class_names = [str(label) for label in range(classes)]
-    files = [stamp(file, file.name)]
+    files = [stamped(file, file.name)]
 
     def source(part: int) -> Source:
-        return in_memory(images[part], labels[part], class_names, files)
+        return in_memory(*parts[part], class_names, files)
 
-    if len(pairs) == 1:
+    if len(parts) == 1:
         return hold_out(source(0), every=10)
     return {"train": lambda: source(0), "test": lambda: source(1)}
 

@@ -6,41 +6,43 @@ from PIL import Image
 MODES = ("crop", "stretch")
 
 
-def resize(image: np.ndarray, *, image_size: int = 0, channels: int = 0, mode: str = "crop") -> np.ndarray:
-    """Brings one image to image_size x image_size and to the given channels.
+def resize(
+    image: np.ndarray, *, image_size: int | tuple[int, int] = 0, channels: int = 0, mode: str = "crop"
+) -> np.ndarray:
+    """Brings one image to the given size and channels.
 
-    "crop" scales the shorter side to `image_size` (bicubic, antialiased) and keeps the centre;
+    "crop" scales the image so that it just covers the size (bicubic, antialiased) and keeps the centre;
     "stretch" scales both sides and ignores the aspect. Grey is ITU-R 601 luma.
 
     Args:
       image: uint8 [H, W, C], C in {1, 3}.
-      image_size: side in pixels; 0 leaves the size as stored.
+      image_size: side in pixels, or (height, width); 0 leaves the size as stored.
       channels: 1, 3, or 0 for as stored.
       mode: "crop" or "stretch".
 
     Returns:
-      uint8 [image_size, image_size, channels]; the very input where nothing changes.
+      uint8 [height, width, channels]; the very input where nothing changes.
     """
-    height, width, stored = image.shape
-    if channels == 1 and stored == 3:
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if channels == 1 and image.shape[2] == 3:
         image = np.asarray(Image.fromarray(image).convert("L"))[:, :, None]
-    if image_size and (height, width) != (image_size, image_size):
-        image = _scale(image, image_size, mode)
-    if channels == 3 and stored == 1:
+    if any(size) and image.shape[:2] != size:
+        image = _scale(image, *size, mode)
+    if channels == 3 and image.shape[2] == 1:
         image = np.repeat(image, 3, axis=2)
     return image
 
 
-def _scale(image: np.ndarray, image_size: int, mode: str) -> np.ndarray:
-    height, width, channels = image.shape
+def _scale(image: np.ndarray, height: int, width: int, mode: str) -> np.ndarray:
+    bottom, right, channels = image.shape
     left = top = 0
-    right, bottom = width, height
     if mode == "crop":
-        side = min(height, width)
         # Whole pixels: where no scaling is needed, the crop is then exact and blurs nothing.
-        left, top = (width - side) // 2, (height - side) // 2
-        right, bottom = left + side, top + side
+        tall = max(1, min(bottom, right * height // width))
+        wide = max(1, min(right, bottom * width // height))
+        left, top = (right - wide) // 2, (bottom - tall) // 2
+        right, bottom = left + wide, top + tall
     # `box` makes it one resampling that still sees the pixels beyond the crop's edge.
     picture = Image.fromarray(image[:, :, 0] if channels == 1 else image)
-    scaled = picture.resize((image_size, image_size), Image.Resampling.BICUBIC, (left, top, right, bottom))
-    return np.asarray(scaled).reshape(image_size, image_size, channels)
+    scaled = picture.resize((width, height), Image.Resampling.BICUBIC, (left, top, right, bottom))
+    return np.asarray(scaled).reshape(height, width, channels)

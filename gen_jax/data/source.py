@@ -13,17 +13,29 @@ from gen_jax.errors import InputError
 Stored = Path | bytes | np.ndarray
 
 
+class File(NamedTuple):
+    """A file behind a source: `stamp` changes whenever somebody writes it."""
+
+    path: Path
+    stamp: tuple[str, int, int]  # (name, bytes, mtime_ns); the name is the same on every machine
+
+
 class Source(NamedTuple):
     """One split of stored images, numbered from 0."""
 
     size: int
-    # (indices) -> stored images and labels int32 [n] (None: no labels).
-    read: Callable[[np.ndarray], tuple[list[Stored], np.ndarray | None]]
+    # (indices) -> stored images, and what stands beside each, by the name of its condition: "label" int32 [n] where
+    # there are classes, "image" list[Stored] where an image can be asked for by another.
+    read: Callable[[np.ndarray], tuple[list[Stored], Mapping[str, np.ndarray | list[Stored]]]]
     # (index) -> what a message calls this image.
     describe: Callable[[int], str]
     class_names: tuple[str, ...] = ()  # empty: no labels
-    # (name, bytes, mtime_ns) of every file behind it: what a cache of it depends on. Empty: no cache.
-    files: tuple[tuple[str, int, int], ...] = ()
+    # () -> a caption for each image of this split, and () -> those of both splits. They are not handed out by `read`,
+    # since nobody knows the words of a set before all are read. None: no captions.
+    captions: Callable[[], list[str]] | None = None
+    all_captions: Callable[[], list[str]] | None = None
+    # Every file behind it: what a cache of it depends on. Empty: no cache.
+    files: tuple[File, ...] = ()
 
 
 Splits = Mapping[str, Callable[[], Source]]  # "train" and "test"; opened only when asked for
@@ -52,21 +64,26 @@ def select(source: Source, chosen: np.ndarray) -> Source:
         size=len(chosen),
         read=lambda indices: source.read(chosen[indices]),
         describe=lambda index: source.describe(int(chosen[index])),
+        captions=source.captions and (lambda: list(map(source.captions().__getitem__, chosen))),
     )
 
 
-def in_memory(images: np.ndarray, labels: np.ndarray | None, class_names=(), files=()) -> Source:
-    """A source over uint8 images [N, H, W, C] and int32 labels [N] or None."""
+def in_memory(images: np.ndarray, beside: Mapping[str, np.ndarray], class_names=(), files=()) -> Source:
+    """A source over uint8 images [N, H, W, C] and what stands beside them: "label" int32 [N], "image" [N, h, w, c]."""
+
+    def read(indices: np.ndarray) -> tuple[list[Stored], Mapping]:
+        return list(images[indices]), {name: values[indices] for name, values in beside.items()}
+
     return Source(
         size=len(images),
-        read=lambda indices: (list(images[indices]), None if labels is None else labels[indices]),
+        read=read,
         describe=lambda index: f"image {index}",
         class_names=tuple(class_names),
         files=tuple(files),
     )
 
 
-def stamp(path: str | os.PathLike, name: str) -> tuple[str, int, int]:
-    """(name, bytes, mtime_ns) of a file: changes whenever somebody writes it."""
+def stamped(path: str | os.PathLike, name: str) -> File:
+    """The File at `path`, called `name`, as it is now."""
     stat = Path(path).stat()
-    return name, stat.st_size, stat.st_mtime_ns
+    return File(Path(path), (name, stat.st_size, stat.st_mtime_ns))

@@ -4,19 +4,23 @@ Nothing here downloads: TFDS would retry for minutes on a machine without a netw
 on the disk ourselves and fail at once with the command to run.
 """
 
+import functools
 import json
 import os
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from gen_jax.data.source import Source, Splits, hold_out, stamp
+from gen_jax.data import cache
+from gen_jax.data.source import File, Source, Splits, hold_out, stamped
 from gen_jax.errors import InputError
 
 # Name, name/config, each with or without :version.
 NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[\w.+-]+))?(:(?P<version>\d+\.\d+\.\d+))?")
 VERSION = re.compile(r"\d+\.\d+\.\d+")
+AT_ONCE = 1024  # records in memory while captions or takes are read
 
 
 def data_dir() -> Path:
@@ -66,8 +70,8 @@ def find(name: str, root: Path) -> Path | None:
     return None
 
 
-def open_splits(name: str) -> Splits:
-    """Opens a prepared data set: its features `image` and, where it is a class, `label`.
+def open_splits(name: str, *, captions: bool = True) -> Splits:
+    """Opens a prepared data set: `image` and, among its features, `label` (a class) and `caption` or `text` (a text).
 
     "train" is TFDS's train split and never the validation split; every 10th image is held out as test
     where there is no test split.
@@ -75,24 +79,41 @@ def open_splits(name: str) -> Splits:
     Raises:
       InputError: not prepared, prepared as TFRECORD, or without an image.
     """
-    folder = find(name, data_dir())
-    if folder is None:
-        raise InputError(f"data set {name} is not prepared in {data_dir()}; run: gen-jax prepare {name}")
     import tensorflow_datasets as tfds  # here, since it takes a second
 
-    builder = tfds.builder_from_directory(folder)
-    features = dict(builder.info.features.items())
+    builder, features = open_builder(name)
     image = features.get("image")
+    if image is None and is_speech(features):
+        raise InputError(f"data set {name} is speech without images; name it beside labelled images: data.audio={name}")
     if not isinstance(image, tfds.features.Image) or image.np_dtype not in (np.uint8, np.uint16):
         raise InputError(f"data set {name} has no uint8 image; its features are {', '.join(sorted(features))}")
     if "train" not in builder.info.splits:
         raise InputError(f"data set {name} has no train split; it has {', '.join(builder.info.splits)}")
-    if "test" in builder.info.splits:
-        return {split: lambda split=split: _source(name, builder, split) for split in ("train", "test")}
-    return hold_out(_source(name, builder, "train"), every=10)
+    texts = [key for key in ("caption", "text") if isinstance(features.get(key), tfds.features.Text)]
+    text = texts[0] if captions and texts else ""
+    if "test" not in builder.info.splits:
+        return hold_out(_source(name, builder, "train", text, ["train"]), every=10)
+    both = ("train", "test")
+    return {split: lambda split=split: _source(name, builder, split, text, both) for split in both}
 
 
-def _source(name: str, builder, split: str) -> Source:
+def open_builder(name: str) -> tuple:
+    """TFDS's builder of a prepared set, and its features by name.
+
+    Raises:
+      InputError: not prepared, or prepared as TFRECORD.
+    """
+    folder = find(name, data_dir())
+    if folder is None:
+        raise InputError(f"data set {name} is not prepared in {data_dir()}; run: gen-jax prepare {name}")
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(folder)
+    return builder, dict(builder.info.features.items())
+
+
+def _source(name: str, builder, split: str, text: str, splits: list[str]) -> Source:
+    """One split; `text` is the feature that holds its captions ("": none), `splits` are those of the whole set."""
     import tensorflow_datasets as tfds
 
     # We decode with Pillow, as for every other source: TFDS would use OpenCV where that is installed, whose
@@ -101,21 +122,57 @@ def _source(name: str, builder, split: str) -> Source:
     label = dict(builder.info.features.items()).get("label")
     labelled = isinstance(label, tfds.features.ClassLabel)
 
-    def read(indices: np.ndarray) -> tuple[list[bytes], np.ndarray | None]:
+    def read(indices: np.ndarray) -> tuple[list[bytes], Mapping[str, np.ndarray]]:
         examples = records.__getitems__(np.asarray(indices).tolist())  # in bulk: twice as fast
         images = [example["image"] for example in examples]
         if not labelled:
-            return images, None
+            return images, {}
         labels = np.array([example["label"] for example in examples], np.int32)
         if labels.min() < 0:
             raise InputError(f"data set {name} has no labels in its {split} split; use another set")
-        return images, labels
+        return images, {"label": labels}
 
-    paths = [Path(path) for path in builder.info.splits[split].filepaths]
+    captions = functools.cache(lambda split: _captions(name, builder, split, text))
     return Source(
         size=len(records),
         read=read,
         describe=lambda index: f"{name} {split} image {index}",
         class_names=tuple(label.names) if labelled else (),
-        files=tuple(stamp(path, path.name) for path in paths),
+        captions=(lambda: captions(split)) if text else None,
+        all_captions=(lambda: [caption for one in splits for caption in captions(one)]) if text else None,
+        files=files_of(builder, split),
     )
+
+
+def files_of(builder, split: str) -> tuple[File, ...]:
+    """The files that hold a split."""
+    paths = [Path(path) for path in builder.info.splits[split].filepaths]
+    return tuple(stamped(path, path.name) for path in paths)
+
+
+def _captions(name: str, builder, split: str, feature: str) -> list[str]:
+    """All captions of a split, from the cache where they have been read before: every record must be opened."""
+
+    def build() -> dict[str, np.ndarray]:
+        texts = [example[feature].decode(errors="replace") for example in examples(builder, split, ["image"])]
+        return {"json": np.frombuffer(json.dumps(texts).encode(), np.uint8)}
+
+    identity = [[file.stamp for file in files_of(builder, split)], feature]
+    return json.loads(cache.cached(f"{name}-{split}-captions", identity, build)["json"].tobytes())
+
+
+def examples(builder, split: str, undecoded: Iterable[str] = ()) -> Iterator[dict]:
+    """Every example of a split, in order; the features `undecoded` as the bytes that they are stored as."""
+    import tensorflow_datasets as tfds
+
+    records = builder.as_data_source(split, decoders={feature: tfds.decode.SkipDecoding() for feature in undecoded})
+    for start in range(0, len(records), AT_ONCE):
+        yield from records.__getitems__(range(start, min(start + AT_ONCE, len(records))))
+
+
+def is_speech(features: Mapping) -> bool:
+    """Whether a set of these features holds spoken words: `audio`, samples of any number, and `label`, a class."""
+    import tensorflow_datasets as tfds
+
+    takes = features.get("audio")
+    return getattr(takes, "shape", None) == (None,) and isinstance(features.get("label"), tfds.features.ClassLabel)

@@ -4,11 +4,11 @@ Noise is keyed by row and not drawn by one call for the whole batch: with the ba
 then sharded by itself, and row r gets the same noise on one device and on eight.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key, UInt8
+from jaxtyping import Array, Bool, Int, Key, UInt8
 
 BINARIZE = ("none", "dynamic", "static", "threshold")
 
@@ -29,35 +29,44 @@ def threshold(image: UInt8[Array, " B H W C"]) -> UInt8[Array, " B H W C"]:
     return _black_or_white(image >= 128)
 
 
-def mirror(image: UInt8[Array, " B H W C"], keys: Key[Array, " B"]) -> UInt8[Array, " B H W C"]:
-    """Each image is mirrored left to right with probability 1/2."""
-    heads = jax.vmap(jax.random.bernoulli)(keys)
+def mirror(image: UInt8[Array, " B H W C"], heads: Bool[Array, " B"]) -> UInt8[Array, " B H W C"]:
+    """Each image whose coin shows heads, mirrored left to right."""
     return jnp.where(heads[:, None, None, None], image[:, :, ::-1], image)
 
 
-def make(*, binarize: str, flip: bool, seed: int) -> Callable[[Mapping, jax.Array], Mapping]:
-    """Returns transform(batch, key) -> batch.
+def make(
+    *, binarize: str, flip: bool, twins: Sequence[str] = ()
+) -> Callable[[Mapping, jax.Array, int | jax.Array], Mapping]:
+    """Returns transform(batch, key, seed) -> batch.
+
+    The seed, in 0..2^32-1, is an argument and not a constant of the program: runs whose data differ by it share one
+    compiled update. Hand a NumPy or JAX uint32 to a compiled function; a Python int above 2^31 would overflow there.
 
     Args:
-      binarize: "none"; "dynamic", drawn anew at each call; "static", drawn once: a function of `seed`
+      binarize: "none"; "dynamic", drawn anew at each call; "static", drawn once: a function of the seed
         and the image's index alone; "threshold".
-      flip: mirror half of the images, chosen anew at each call.
-      seed: of the static draw.
+      flip: mirror half of the images, chosen anew at each call. Captions that speak of left and right are not
+        rewritten: leave it off for them.
+      twins: names of the conditions that are images themselves: where an image is mirrored, they are, and nothing
+        else ever happens to them.
     """
 
-    def transform(batch: Mapping, key: jax.Array) -> Mapping:
+    def transform(batch: Mapping, key: jax.Array, seed: int | jax.Array) -> Mapping:
         image = batch["image"]
         noise_key, flip_key = jax.random.split(key)
         if binarize == "dynamic":
             image = bernoulli(image, keys_of(noise_key, batch["row"]))
         elif binarize == "static":
             # The generator is named, so that the bits are the same where another is the default.
-            fixed = jax.random.key(seed, impl="threefry2x32")
+            fixed = jax.random.key(jnp.asarray(seed, jnp.uint32), impl="threefry2x32")
             image = bernoulli(image, keys_of(fixed, batch["index"]))
         elif binarize == "threshold":
             image = threshold(image)
         if flip:  # after the static draw, whose bits belong to the image as stored
-            image = mirror(image, keys_of(flip_key, batch["row"]))
+            heads = jax.vmap(jax.random.bernoulli)(keys_of(flip_key, batch["row"]))
+            image = mirror(image, heads)
+            mirrored = {name: mirror(batch["condition"][name], heads) for name in twins}
+            batch = {**batch, "condition": {**batch["condition"], **mirrored}} if twins else batch
         return {**batch, "image": image}
 
     return transform

@@ -123,7 +123,7 @@ def as_seen(dataset: Dataset, batch: dict, seed: int) -> dict:
     Random binarisation is keyed by the index in the set, so it does not depend on the batch.
     """
     batch = {**batch, "row": batch["index"]}
-    return jax.device_get(dataset.transform(batch, randomness.stream(seed, randomness.EVAL)))
+    return jax.device_get(dataset.transform(batch, randomness.stream(seed, randomness.EVAL), dataset.seed))
 
 
 def _batches(run: Run, dataset: Dataset, seed: int, used: int) -> Iterator[tuple]:

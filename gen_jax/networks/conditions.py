@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gen_jax.data.condition import Condition
+from gen_jax.data.text import PAD
 from gen_jax.errors import InputError
 from gen_jax.networks.pyramid import down
 
@@ -16,7 +17,6 @@ Conditions = tuple[tuple[str, Condition], ...]
 Values = Mapping[str, Array] | None
 
 zeros = nn.initializers.zeros
-PAD = 0  # the token that fills a caption up
 
 
 class Embed(nn.Module):

@@ -100,6 +100,16 @@ def test_crop_scales_the_shorter_side_and_keeps_the_centre():
     assert (out[:, 2:-2] == [0, 255, 0]).all()
 
 
+def test_the_two_sides_may_differ(picture):
+    tall, wide = picture(height=13, width=8), picture(height=8, width=13)
+    assert resize(tall, image_size=(13, 8)) is tall
+    assert (resize(tall, image_size=(4, 8)) == tall[4:8]).all()  # twice as wide as high: 4 of the 13 rows
+    assert (resize(wide, image_size=(8, 6)) == wide[:, 3:9]).all()
+    assert resize(tall, image_size=(5, 9), channels=1).shape == (5, 9, 1)
+    assert resize(picture(height=1, width=9), image_size=(4, 4)).shape == (4, 4, 3)
+    assert resize(tall, image_size=(5, 9), mode="stretch").shape == (5, 9, 3)
+
+
 def test_stretch_ignores_the_aspect():
     image = np.zeros((32, 96, 1), np.uint8)
     image[:, 72:] = 255  # the last quarter, which a crop would not show

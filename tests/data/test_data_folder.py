@@ -1,8 +1,12 @@
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from gen_jax import data
+from gen_jax.data.condition import describe
+from gen_jax.data.resize import resize
 from gen_jax.errors import InputError
 
 
@@ -166,3 +170,180 @@ def test_a_folder_read_as_needed_equals_the_resident_one(tmp_path, write):
     assert (ahead.mean() == resident.mean()).all()
     expected = resident.resident["image"].mean(0) / 255
     assert np.abs(resident.mean() - expected).max() < 1e-6 and resident.mean().dtype == np.float32
+
+
+CAPTIONS = ("a red circle", "A blue circle.", "two red squares")
+
+
+def captioned(root, write, names=("1", "2", "3"), captions=CAPTIONS):
+    for number, (name, caption) in enumerate(zip(names, captions, strict=True)):
+        write(root / f"{name}.png", number)
+        (root / f"{name}.txt").write_text(caption + "\n")
+
+
+def says(dataset):
+    condition = dataset.spec.conditions["text"]
+    return [describe(condition, row) for row in dataset.resident["condition"]["text"]]
+
+
+def test_captions_stand_beside_images(tmp_path, write):
+    captioned(tmp_path, write)
+    dataset = open_folder(tmp_path)
+    assert says(dataset) == ["a red circle", "a blue circle", "two red squares"]
+    names = ("<pad>", "<begin>", "<end>", "a", "circle", "red", "blue", "squares", "two")
+    assert dataset.spec.conditions == {"text": data.Condition("tokens", (5,), 9, names)}
+    ahead = open_folder(tmp_path, resident_megabytes=0)
+    index = np.array([2, 0])
+    assert (ahead.gather(index)["condition"]["text"] == dataset.resident["condition"]["text"][index]).all()
+    assert open_folder(tmp_path, text="none").spec.conditions == {}
+    assert says(open_folder(tmp_path, text="bytes")) == list(CAPTIONS)
+    assert says(open_folder(tmp_path, text_length=4)) == ["a red", "a blue", "two red"]
+
+
+def test_captions_stand_in_a_table(tmp_path, write):
+    for name in ("train/ant/1", "train/bee/2", "test/ant/1"):
+        write(tmp_path / f"{name}.png")
+    rows = [("test/ant/1.png", "ein Käfer"), ("./train/bee/2.png", "eine Biene"), ("train/ant/1.png", "ein Tier")]
+    lines = [json.dumps({"file": file, "text": text}) for file, text in rows] + ["", '{"file": "gone.png", "text": ""}']
+    (tmp_path / "captions.jsonl").write_text("\n".join(lines))
+    train, test = open_folder(tmp_path), open_folder(tmp_path, split="test")
+    assert says(train) == ["ein tier", "eine biene"] and says(test) == ["ein käfer"]
+    assert train.spec == test.spec._replace(size=2)
+    assert train.spec.conditions["text"].names[3:] == ("ein", "biene", "eine", "käfer", "tier")
+    assert train.spec.classes == 2
+
+
+def test_captions_of_held_out_images_are_theirs(tmp_path, write):
+    captioned(tmp_path, write, [f"{n:02}" for n in range(20)], [f"number {n}" for n in range(20)])
+    assert says(open_folder(tmp_path, split="test")) == ["number 9", "number 19"]
+    assert says(open_folder(tmp_path)) == [f"number {n}" for n in range(20) if n % 10 != 9]
+
+
+def test_another_vocabulary_is_never_served_from_the_cache(tmp_path, write):
+    captioned(tmp_path, write)
+    before = open_folder(tmp_path)
+    (tmp_path / "3.txt").write_text("circle circle")
+    after = open_folder(tmp_path)
+    assert says(after) == ["a red circle", "a blue circle", "circle circle"]
+    assert after.fingerprint() != before.fingerprint()
+    # The same numbers, but of other words.
+    for name in "123":
+        (tmp_path / f"{name}.txt").write_text((tmp_path / f"{name}.txt").read_text().replace("circle", "oval"))
+    renamed = open_folder(tmp_path)
+    assert (renamed.resident["condition"]["text"] == after.resident["condition"]["text"]).all()
+    for megabytes in (0, 10):
+        other = open_folder(tmp_path, resident_megabytes=megabytes)
+        (tmp_path / "3.txt").write_text("oval oval oval" if megabytes == 0 else "oval oval")
+        assert open_folder(tmp_path, resident_megabytes=megabytes).fingerprint() != other.fingerprint()
+    assert renamed.fingerprint() != after.fingerprint()
+
+
+def test_captions_that_lack_or_stand_twice_are_refused(tmp_path, write):
+    captioned(tmp_path, write)
+    for name in "4567":
+        write(tmp_path / f"{name}.png")
+    with pytest.raises(
+        InputError, match=r"4 of 7 images have no caption: 4\.png, 5\.png, 6\.png and 1 more; write one"
+    ):
+        open_folder(tmp_path)
+    assert open_folder(tmp_path, text="none").spec.size == 7
+    table = tmp_path / "captions.jsonl"
+    table.write_text('{"file": "1.png", "text": "x"}')
+    with pytest.raises(InputError, match=r"it holds captions\.jsonl and 1\.txt; remove one"):
+        open_folder(tmp_path)
+    for name in "123":
+        (tmp_path / f"{name}.txt").unlink()
+    with pytest.raises(InputError, match=r"6 of 7 images have no caption: 2\.png"):
+        open_folder(tmp_path)
+    for line in ("1.png a cat", '{"file": "1.png"}', '{"file": "1.png", "text": 3}', '["file", "text"]', "3"):
+        table.write_text('{"file": "2.png", "text": "x"}\n' + line)
+        with pytest.raises(InputError, match=r"captions\.jsonl: line 2 is not of the form") as error:
+            open_folder(tmp_path)
+        assert "\n" not in str(error.value)
+    table.write_text('{"file": "2.png", "text": "x"}\n' * 2)
+    with pytest.raises(InputError, match=r"line 2 is a second caption of 2\.png"):
+        open_folder(tmp_path)
+    table.write_text("\n")
+    with pytest.raises(InputError, match="no captions in it"):
+        open_folder(tmp_path)
+    table.write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(InputError, match=r"captions\.jsonl: cannot be read \(no UTF-8\)"):
+        open_folder(tmp_path)
+
+
+@pytest.mark.parametrize("option", [{"text_length": 8}, {"text": "bytes"}])
+def test_options_of_captions_need_captions(tmp_path, write, option):
+    write(tmp_path / "1.png")
+    ((field, value),) = option.items()
+    with pytest.raises(InputError, match=f"data.{field}={value}: no captions of folder are read"):
+        open_folder(tmp_path, **option)
+
+
+@pytest.fixture
+def twins(tmp_path, write):
+    """(folder of 12 images, folder of as many twins with another ending, the twins' pixels)."""
+    pixels = []
+    for number in range(12):
+        name = f"{'ab'[number % 2]}/{number:02}"
+        image = write(tmp_path / "images" / f"{name}.png", number, height=9, width=12)
+        Image.fromarray(image).save(tmp_path / "images" / f"{name}.webp", lossless=True)
+        (tmp_path / "images" / f"{name}.png").unlink()
+        pixels.append(write(tmp_path / "edges" / f"{name}.png", 100 + number, height=12, width=9, channels=1))
+    order = sorted(range(12), key=lambda number: (number % 2, number))
+    return tmp_path / "images", tmp_path / "edges", np.stack(pixels)[order]
+
+
+def test_twins_lie_in_a_second_folder(twins):
+    images, edges, pixels = twins
+    for megabytes in (2048, 0):
+        dataset = open_folder(images, condition_path=str(edges), resident_megabytes=megabytes)
+        assert dataset.spec.conditions["image"] == data.Condition("image", (12, 9, 1))
+        assert dataset.spec.shape == (9, 12, 3)
+        batch = dataset.batch(1, np.arange(4))
+        assert batch["condition"].keys() == {"label", "image"}
+        train = np.delete(np.arange(12), 9)
+        assert (batch["condition"]["image"] == pixels[train[batch["index"]]]).all()
+    test = open_folder(images, condition_path=str(edges), split="test")
+    assert (test.resident["condition"]["image"] == pixels[[9]]).all()
+
+
+def test_twins_are_resized_as_images_are(twins, picture):
+    images, edges, pixels = twins
+    for mode in ("crop", "stretch"):
+        dataset = open_folder(images, condition_path=str(edges), image_size=6, resize=mode, channels=3)
+        found = dataset.resident["condition"]["image"]
+        assert found.shape == (11, 6, 6, 1) and dataset.spec.shape == (6, 6, 3)
+        expected = np.stack([resize(twin, image_size=6, mode=mode) for twin in np.delete(pixels, 9, 0)])
+        assert (found == expected).all()
+    Image.fromarray(picture(5, height=12, width=9)).save(edges / "a" / "00.png")
+    assert open_folder(images, condition_path=str(edges)).spec.conditions["image"].shape == (12, 9, 3)  # one of colour
+
+
+def test_twins_are_part_of_what_a_cache_depends_on(twins):
+    images, edges, pixels = twins
+    before = [open_folder(images, condition_path=str(edges), resident_megabytes=m) for m in (2048, 0)]
+    changed = edges / "a" / "00.png"
+    Image.fromarray(255 - pixels[0, :, :, 0]).save(changed)
+    changed.write_bytes(changed.read_bytes() + b" ")  # of sets read as needed only names and sizes are compared
+    after = [open_folder(images, condition_path=str(edges), resident_megabytes=m) for m in (2048, 0)]
+    assert (after[0].resident["condition"]["image"][0] == 255 - pixels[0]).all()
+    for one, other in zip(before, after, strict=True):
+        assert one.fingerprint() != other.fingerprint()
+    assert open_folder(images).fingerprint() != after[0].fingerprint()
+
+
+def test_twins_that_lack_or_are_broken_are_named(twins, tmp_path):
+    images, edges, _ = twins
+    (edges / "b" / "03.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"1 images cannot be used: the condition of .*b/03\.webp \(not an image\)"):
+        open_folder(images, condition_path=str(edges))
+    for name in ("01", "03", "05", "07"):
+        (edges / "b" / f"{name}.png").unlink()
+    with pytest.raises(
+        InputError, match=r"4 of 12 images have no image: b/01\.webp, b/03\.webp, b/05\.webp and 1 more"
+    ):
+        open_folder(images, condition_path=str(edges))
+    with pytest.raises(InputError, match="data.condition_path=.*no such folder"):
+        open_folder(images, condition_path=str(tmp_path / "absent"))
+    with pytest.raises(InputError, match="data.condition_path=x: data.name=digits takes none"):
+        data.make(name="digits", batch_size=4, condition_path="x")

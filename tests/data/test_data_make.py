@@ -54,15 +54,15 @@ def test_sequential_shows_every_image_once():
 def test_transform_flips_in_training_only():
     batch = digits().batch(0, np.arange(64))
     key = jax.random.key(0)
-    assert (np.asarray(digits(flip=True).transform(batch, key)["image"]) != batch["image"]).any()
-    assert (np.asarray(digits(flip=True, split="test").transform(batch, key)["image"]) == batch["image"]).all()
+    assert (np.asarray(digits(flip=True).transform(batch, key, 0)["image"]) != batch["image"]).any()
+    assert (np.asarray(digits(flip=True, split="test").transform(batch, key, 0)["image"]) == batch["image"]).all()
 
 
 def test_binarize_makes_the_spec_binary():
     assert not digits().spec.binary
     dataset = digits(binarize="static")
     assert dataset.spec.binary
-    batch = dataset.transform(dataset.batch(0, np.arange(64)), jax.random.key(0))
+    batch = dataset.transform(dataset.batch(0, np.arange(64)), jax.random.key(0), dataset.seed)
     assert set(np.unique(batch["image"])) == {0, 255}
     assert batch["condition"]["label"].shape == (64,)
 
@@ -79,6 +79,10 @@ def test_binarize_makes_the_spec_binary():
         ({"seed": -1}, "data.seed=-1: must be >= 0"),
         ({"seed": 2**32}, "data.seed=4294967296: must be <= 4294967295"),
         ({"resident_megabytes": -1}, "data.resident_megabytes=-1: must be >= 0"),
+        ({"text": "letters"}, "data.text=letters: must be one of words, bytes, none"),
+        ({"text_length": 2}, "data.text_length=2: must be >= 3"),
+        ({"text_length": -1}, "data.text_length=-1: must be >= 3"),
+        ({"text_length": 9}, "data.text_length=9: no captions of digits are read; leave it out"),
         ({"path": "somewhere"}, "data.path=somewhere: data.name=digits takes none"),
         ({"name": "digit"}, "data.name=digit: no such data set; did you mean digits?"),
         ({"name": ""}, "data.name=: no such form"),

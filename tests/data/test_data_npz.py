@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gen_jax import data
+from gen_jax.data.resize import resize
 from gen_jax.errors import InputError
 
 
@@ -43,6 +44,36 @@ def test_keras_names(open_npz):
     assert test.resident["condition"]["label"].tolist() == [7, 0, 1]
 
 
+def test_the_fingerprint_of_a_large_archive_read_as_needed_follows_its_pixels(open_npz):
+    options = {"resident_megabytes": 0}
+    arrays = [np.full((4100, 64, 64), value, np.uint8) for value in (0, 1, 0)]  # above 16 MiB
+    zeros, ones, again = (open_npz(images=images, options=options).fingerprint() for images in arrays)
+    assert zeros == again != ones
+
+
+def test_conditions_are_images_of_any_size(open_npz):
+    images, conditions = pixels(shape=(6, 6, 3)), pixels(shape=(3, 4), seed=1)
+    held = np.arange(20) % 10 == 9
+    train = open_npz(images=images, conditions=conditions)
+    assert train.spec.conditions == {"image": data.Condition("image", (3, 4, 1))}
+    assert (train.resident["condition"]["image"][..., 0] == conditions[~held]).all()
+    test = open_npz("test", images=images, conditions=conditions)
+    assert (test.resident["condition"]["image"][..., 0] == conditions[held]).all()
+    resized = open_npz(images=images, conditions=conditions, options={"image_size": 6})
+    expected = [resize(condition[..., None], image_size=6) for condition in conditions[~held]]
+    assert (resized.resident["condition"]["image"] == expected).all()
+    assert (resized.resident["image"] == images[~held]).all()
+
+
+def test_conditions_by_keras_names(open_npz):
+    arrays = {"x_train": pixels(5), "x_test": pixels(3), "y_train": np.arange(5), "y_test": np.arange(3)}
+    arrays |= {"condition_train": pixels(5, seed=1), "condition_test": pixels(3, seed=2)}
+    for split in ("train", "test"):
+        found = open_npz(split, **arrays).resident["condition"]
+        assert (found["image"][..., 0] == arrays[f"condition_{split}"]).all()
+        assert (found["label"] == arrays[f"y_{split}"]).all()
+
+
 def test_no_labels(open_npz):
     dataset = open_npz(images=pixels())
     assert dataset.spec.classes == 0 and "condition" not in dataset.resident
@@ -71,6 +102,12 @@ def test_resized(open_npz):
             {"x_train": pixels(), "y_train": np.arange(20), "x_test": pixels()},
             "only one of y_train and y_test",
         ),
+        (
+            {"x_train": pixels(), "condition_test": pixels(), "x_test": pixels()},
+            "only one of condition_train and condition_test",
+        ),
+        ({"images": pixels(), "conditions": pixels(19)}, "conditions holds 19 images for 20; give one each"),
+        ({"images": pixels(), "conditions": pixels() / 255.0}, "conditions is float64; store uint8"),
     ],
 )
 def test_refused(open_npz, arrays, message):

@@ -6,6 +6,7 @@ import pytest
 
 from gen_jax import data
 from gen_jax.data import tfds
+from gen_jax.data.condition import describe
 from gen_jax.errors import InputError
 
 # Of the original MNIST files: test images per digit.
@@ -74,9 +75,38 @@ def test_a_set_without_a_test_split(tfds_data):
     assert (train.resident["image"][9] == source[10]["image"]).all()
 
 
-def test_a_set_without_images(tfds_data):
-    with pytest.raises(InputError, match="free_spoken_digit has no uint8 image; its features are audio, label"):
-        data.make(name="free_spoken_digit", batch_size=64)
+def test_captions_of_words(tfds_data):
+    import tensorflow_datasets
+
+    source = tensorflow_datasets.data_source("noto_emoji", split="train")
+    captions = [example["caption"].decode() for example in source.__getitems__(range(len(source)))]
+    held = np.arange(len(captions)) % 10 == 9
+    resident = data.make(name="noto_emoji", batch_size=64)
+    test = data.make(name="noto_emoji", batch_size=64, split="test")
+    ahead = data.make(name="noto_emoji", batch_size=64, resident_megabytes=0)
+    assert resident.spec.conditions == test.spec.conditions == ahead.spec.conditions
+    (condition,) = resident.spec.conditions.values()
+    # Words of both splits: that each is known; the longest caption has 15.
+    words = {word for caption in captions for word in caption.replace(",", " ").split()}
+    assert set(condition.names[3:]) == words and condition.shape == (17,)
+    for dataset, chosen in ((resident, ~held), (test, held)):
+        tokens = dataset.resident["condition"]["text"]
+        assert tokens.dtype == np.int32 and tokens.shape == (chosen.sum(), 17)
+        expected = [caption.replace(",", " ").split() for caption, here in zip(captions, chosen, strict=True) if here]
+        assert [describe(condition, row).split() for row in tokens] == expected
+    one, other = (dataset.batch(9, np.arange(64)) for dataset in (resident, ahead))
+    assert (one["condition"]["text"] == other["condition"]["text"]).all() and (one["image"] == other["image"]).all()
+
+
+def test_captions_may_be_bytes_or_left_out(tfds_data):
+    read = {text: data.make(name="noto_emoji", batch_size=64, text=text) for text in ("words", "bytes", "none")}
+    condition = read["bytes"].spec.conditions["text"]
+    assert condition == data.Condition("tokens", (118,), 259)
+    assert describe(condition, read["bytes"].resident["condition"]["text"][0]) == "clock face twelve-thirty"
+    assert read["none"].spec.conditions == {} and "condition" not in read["none"].resident
+    short = data.make(name="noto_emoji", batch_size=64, text_length=6)
+    assert short.resident["condition"]["text"].shape == (3225, 6)
+    assert len({dataset.fingerprint() for dataset in (*read.values(), short)}) == 4
 
 
 def test_not_prepared_is_said_at_once(tmp_path, monkeypatch):

@@ -9,8 +9,10 @@ from gen_jax.data import transforms
 VALUES = np.arange(256, dtype=np.uint8)
 
 
-def make(**options):
-    return jax.jit(transforms.make(**options))
+def make(seed=0, **options):
+    """(batch, key) -> batch, compiled."""
+    transform = jax.jit(transforms.make(**options))
+    return lambda batch, key: transform(batch, key, np.uint32(seed))
 
 
 def batch_of(count, seed=0, shape=(8, 8, 1)):
@@ -23,7 +25,7 @@ def test_dynamic_has_the_exact_probabilities():
     draws = 4000
     image = np.broadcast_to(VALUES.reshape(16, 16, 1), (draws, 16, 16, 1))
     batch = {"image": image, "row": np.arange(draws, dtype=np.int32)}
-    out = np.asarray(make(binarize="dynamic", flip=False, seed=0)(batch, jax.random.key(1))["image"])
+    out = np.asarray(make(binarize="dynamic", flip=False)(batch, jax.random.key(1))["image"])
     assert out.dtype == np.uint8
     assert set(np.unique(out)) == {0, 255}
     frequency = (out == 255).mean(0).ravel()
@@ -42,7 +44,7 @@ def test_a_pixel_is_white_where_the_noise_is_below_it(monkeypatch):
 
 
 def test_dynamic_is_drawn_anew_for_each_key_and_row():
-    transform = make(binarize="dynamic", flip=False, seed=0)
+    transform = make(binarize="dynamic", flip=False)
     batch = {"image": np.full((8, 16, 16, 1), 128, np.uint8), "row": np.arange(8, dtype=np.int32)}
     first, second = (np.asarray(transform(batch, jax.random.key(k))["image"]) for k in (0, 1))
     assert len({image.tobytes() for image in [*first, *second]}) == 16
@@ -68,11 +70,21 @@ def test_static_is_a_function_of_the_index_alone():
     assert (np.asarray(other_seed) != expected).any()
 
 
+@pytest.mark.parametrize("seed", [0, 5, 2**31, 2**32 - 1])
+def test_a_traced_seed_draws_the_bits_of_a_written_one(seed):
+    batch = batch_of(4)
+    traced = make(binarize="static", flip=False, seed=seed)(batch, jax.random.key(0))["image"]
+    written = transforms.make(binarize="static", flip=False)(batch, jax.random.key(0), seed)["image"]
+    assert (np.asarray(traced) == np.asarray(written)).all()
+    keys = transforms.keys_of(jax.random.key(seed, impl="threefry2x32"), batch["index"])
+    assert (np.asarray(written) == np.asarray(transforms.bernoulli(jnp.asarray(batch["image"]), keys))).all()
+
+
 def test_static_draws_from_the_same_probabilities():
     draws = 4000
     image = np.broadcast_to(VALUES.reshape(16, 16, 1), (draws, 16, 16, 1))
     number = np.arange(draws, dtype=np.int32)
-    transform = make(binarize="static", flip=False, seed=0)
+    transform = make(binarize="static", flip=False)
     out = np.asarray(transform({"image": image, "index": number, "row": number}, jax.random.key(1))["image"])
     p = VALUES / 255
     frequency = (out == 255).mean(0).ravel()
@@ -80,7 +92,7 @@ def test_static_draws_from_the_same_probabilities():
 
 
 def test_threshold():
-    transform = make(binarize="threshold", flip=False, seed=0)
+    transform = make(binarize="threshold", flip=False)
     out = transform({"image": VALUES.reshape(1, 16, 16, 1)}, jax.random.key(0))["image"]
     assert (np.asarray(out).ravel() == np.repeat(np.uint8([0, 255]), 128)).all()
 
@@ -89,7 +101,7 @@ def test_flip_mirrors_half_of_the_images():
     count = 4000
     image = np.broadcast_to(np.arange(12, dtype=np.uint8).reshape(1, 2, 3, 2), (count, 2, 3, 2))
     batch = {"image": image, "row": np.arange(count, dtype=np.int32)}
-    out = np.asarray(make(binarize="none", flip=True, seed=0)(batch, jax.random.key(0))["image"])
+    out = np.asarray(make(binarize="none", flip=True)(batch, jax.random.key(0))["image"])
     same = (out == image).all((1, 2, 3))
     mirrored = (out == image[:, :, ::-1]).all((1, 2, 3))
     assert (same ^ mirrored).all()
@@ -105,9 +117,31 @@ def test_flip_leaves_the_static_bits_of_an_image_alone():
     assert (both[mirrored] == plain[mirrored][:, :, ::-1]).all()
 
 
+def test_an_image_and_the_image_it_is_asked_for_by_are_mirrored_together():
+    count = 400
+    image = np.broadcast_to(np.arange(6, dtype=np.uint8).reshape(1, 2, 3, 1) * 50, (count, 2, 3, 1))
+    twin = np.broadcast_to(np.arange(40, dtype=np.uint8).reshape(1, 4, 5, 2), (count, 4, 5, 2))
+    condition = {"edges": twin, "label": np.arange(count, dtype=np.int32)}
+    batch = {"image": image, "row": np.arange(count, dtype=np.int32), "condition": condition}
+    batch["index"] = batch["row"]
+    alone = {name: value for name, value in batch.items() if name != "condition"}
+    for binarize in ("none", "static", "dynamic"):
+        out = make(binarize=binarize, flip=True, twins=["edges"])(batch, jax.random.key(0))
+        plain = make(binarize=binarize, flip=False, twins=["edges"])(batch, jax.random.key(0))
+        turned = (np.asarray(out["condition"]["edges"]) == twin[:, :, ::-1]).all((1, 2, 3))
+        kept = (np.asarray(out["condition"]["edges"]) == twin).all((1, 2, 3))
+        assert (turned ^ kept).all() and 150 < turned.sum() < 250
+        before, after = np.asarray(plain["image"]), np.asarray(out["image"])
+        assert (after == np.where(turned[:, None, None, None], before[:, :, ::-1], before)).all()
+        assert (np.asarray(out["condition"]["label"]) == condition["label"]).all()
+        assert (np.asarray(plain["condition"]["edges"]) == twin).all()  # no noise ever touches it
+        lone = make(binarize=binarize, flip=True)(alone, jax.random.key(0))["image"]
+        assert (np.asarray(lone) == after).all()  # the coin is the one that images without twins have
+
+
 def test_nothing_asked_nothing_changed():
     batch = {**batch_of(4), "condition": {"label": np.arange(4, dtype=np.int32)}}
-    out = make(binarize="none", flip=False, seed=0)(batch, jax.random.key(0))
+    out = make(binarize="none", flip=False)(batch, jax.random.key(0))
     assert jax.tree.all(jax.tree.map(lambda a, b: (np.asarray(a) == b).all(), dict(out), batch))
 
 
@@ -115,7 +149,7 @@ def test_nothing_asked_nothing_changed():
 def test_eight_devices_draw_what_one_draws(binarize):
     if jax.device_count() < 8:
         pytest.skip("needs 8 (simulated) devices")
-    transform = make(binarize=binarize, flip=True, seed=0)
+    transform = make(binarize=binarize, flip=True)
     batch = batch_of(64)
     expected = transform(batch, jax.random.key(7))["image"]
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))

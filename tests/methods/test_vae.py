@@ -115,7 +115,7 @@ def test_step_minimises_the_negative_bound_of_the_batch(tmp_path):
     rows = np.arange(64)
     batch = p.dataset.batch(0, rows)
     data_key = jax.random.fold_in(randomness.stream(0, randomness.DATA), 0)
-    images = np.asarray(p.dataset.transform(batch, data_key)["image"]).reshape(64, -1) / 255.0
+    images = np.asarray(p.dataset.transform(batch, data_key, p.dataset.seed)["image"]).reshape(64, -1) / 255.0
     key = jax.random.fold_in(randomness.stream(0, randomness.TRAIN), 0)
     noise = randomness.normal(randomness.row_keys(key, rows), (4,))
 

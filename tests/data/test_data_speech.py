@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from gen_jax import data
+from gen_jax.data import speech
+from gen_jax.errors import InputError
+
+
+@pytest.fixture
+def said():
+    """60 takes of the words a, b, c and d, 0 of d; the spectrogram of take t is t everywhere."""
+    mels = np.broadcast_to(np.arange(60, dtype=np.float32)[:, None, None], (60, 100, 40))
+    labels = np.random.default_rng(0).integers(0, 3, 60).astype(np.int32)
+    return speech.Speech("words", mels, labels, ("a", "b", "c", "d"))
+
+
+def hears(pairs, indices, labels):
+    return pairs.of(indices, labels)[:, 0, 0].astype(int)
+
+
+def test_each_image_hears_its_own_class(said):
+    size = 6000
+    labels = np.random.default_rng(1).integers(0, 2, size)
+    pairs = speech.pair(said, ("c", "a"), size=size, seed=3)
+    takes = hears(pairs, np.arange(size), labels)
+    assert (said.labels[takes] == np.where(labels == 0, 2, 0)).all()
+    for label in (0, 1):  # every take is heard, as often as chance has it
+        count = np.bincount(takes[labels == label], minlength=60)
+        (ours,) = np.nonzero(said.labels == (2 if label == 0 else 0))
+        expected = (labels == label).sum() / len(ours)
+        assert np.abs(count[ours] - expected).max() < 5 * np.sqrt(expected)
+
+
+def test_who_is_heard_is_a_function_of_the_seed_and_the_index_alone(said):
+    labels = np.arange(100) % 3
+    whole = hears(speech.pair(said, ("a", "b", "c"), size=100, seed=3), np.arange(100), labels)
+    some = np.array([7, 99, 0, 42])
+    assert (hears(speech.pair(said, ("a", "b", "c"), size=100, seed=3), some, labels[some]) == whole[some]).all()
+    longer = speech.pair(said, ("a", "b", "c"), size=1000, seed=3)
+    assert (hears(longer, np.arange(100), labels) == whole).all()
+    other = speech.pair(said, ("a", "b", "c"), size=100, seed=4)
+    assert (hears(other, np.arange(100), labels) != whole).mean() > 0.5
+
+
+def test_classes_that_nobody_says_are_named(said):
+    with pytest.raises(InputError, match="^data.audio=words: nobody says d, bag; it says a, b, c, d$"):
+        speech.pair(said, ("a", "d", "bag"), size=10, seed=0)
+    with pytest.raises(InputError, match="^data.audio=words: these images have no classes"):
+        speech.pair(said, (), size=10, seed=0)
+
+
+def open_digits(**options):
+    return data.make(**{"name": "digits", "batch_size": 16, "audio": "free_spoken_digit", **options})
+
+
+def test_digits_are_said(tfds_data):
+    train, test = open_digits(), open_digits(split="test")
+    assert train.spec.conditions["audio"] == data.Condition("audio", (100, 40))
+    assert test.spec == train.spec._replace(size=299)
+    for dataset, split in ((train, "train"), (test, "test")):
+        takes = speech.open_split("free_spoken_digit", split)
+        assert len(takes.mels) == {"train": 2700, "test": 300}[split]
+        known = {mel.tobytes(): label for mel, label in zip(takes.mels, takes.labels, strict=True)}
+        assert len(known) == len(takes.mels)
+        condition = dataset.resident["condition"]
+        assert condition["audio"].dtype == np.float32
+        heard = [known[mel.tobytes()] for mel in condition["audio"]]  # of this split, or a KeyError
+        assert (np.array(heard) == condition["label"]).all()
+
+
+def test_speech_is_looked_up_as_needed_where_it_has_no_room(tfds_data):
+    whole = open_digits()  # 1498 images: 0.4 MiB, and 23 MiB of spectrograms
+    held, read = open_digits(resident_megabytes=1), open_digits(resident_megabytes=0)
+    assert whole.resident is not None and held.resident is None and read.resident is None
+    assert open_digits(resident_megabytes=22).resident is None
+    assert open_digits(resident_megabytes=24).resident is not None
+    for dataset in (held, read):
+        one, other = (d.batch(7, np.arange(16)) for d in (whole, dataset))
+        assert one["condition"].keys() == other["condition"].keys() == {"label", "audio"}
+        assert (one["image"] == other["image"]).all()
+        for name in ("label", "audio"):
+            assert (one["condition"][name] == other["condition"][name]).all()
+    assert held.fingerprint() == whole.fingerprint() != read.fingerprint()
+    assert (held.mean() == whole.mean()).all()
+
+
+def test_the_seed_of_the_pairs_is_part_of_the_fingerprint(tfds_data):
+    assert open_digits().fingerprint() == open_digits(batch_size=8).fingerprint()
+    assert open_digits().fingerprint() != open_digits(seed=1).fingerprint()
+    assert open_digits().fingerprint() != open_digits(audio="").fingerprint()
+    assert open_digits(audio="", seed=1).fingerprint() == open_digits(audio="").fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "fashion_mnist"}, "data.audio=free_spoken_digit: nobody says T-shirt/top, Trouser.*it says 0, 1"),
+        ({"name": "noto_emoji"}, "data.audio=free_spoken_digit: these images have no classes"),
+        ({"audio": "mnist"}, "data.audio=mnist: its features are image, label; it needs audio and label"),
+        ({"audio": "spoken"}, "data set spoken is not prepared"),
+        (
+            {"name": "free_spoken_digit", "audio": ""},
+            "speech without images; name it beside labelled images: data.audio=",
+        ),
+    ],
+)
+def test_refused(tfds_data, options, message):
+    with pytest.raises(InputError, match=message):
+        open_digits(**options)
