@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from gen_jax import data, methods, randomness
-from gen_jax.data.dataset import Dataset, Spec
+from gen_jax.data.dataset import Dataset, Spec, floats
 from gen_jax.data.loader import prefetch
 from gen_jax.errors import InputError
 from gen_jax.method import Mean, Method, Resources, State
@@ -134,10 +134,10 @@ def _update(dataset, method, mesh, state, feed, resident, variants):
     """Several updates in one program."""
 
     def fetch(batch, position, seed):
-        """The transformed global batch: gathered on the device where the set is resident."""
+        """The transformed global batch, images in [0, 1]: gathered on the device where the set is resident."""
         batch = batch if resident is None else batch | jax.tree.map(lambda x: x[batch["index"]], resident)
         key = randomness.stream(seed, randomness.DATA)
-        return dataset.transform(batch, jax.random.fold_in(key, position), seed)
+        return floats(dataset.transform(batch, jax.random.fold_in(key, position), seed))
 
     def one(state, feed, variant):
         if method.step is None:

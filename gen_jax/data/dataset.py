@@ -36,7 +36,7 @@ class Spec(NamedTuple):
 
     def example(self, rows: int = 2) -> dict:
         """A batch of zeros of the right shapes and types, as a step sees it: what `init` is traced with."""
-        image = jnp.zeros((rows, *self.shape), jnp.uint8)
+        image = jnp.zeros((rows, *self.shape))
         return {"image": image, "row": jnp.arange(rows), "condition": condition.zeros(self.conditions, rows)}
 
     def to_json(self) -> dict:

@@ -6,7 +6,6 @@ Generated images are measured in the features of one that was trained on the rea
 """
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from gen_jax import optimizers
@@ -36,7 +35,7 @@ def classifier(network, rule: Rule, schedules: dict) -> Method:
     """The classifier of this network."""
 
     def init(key, example, resources):
-        params = {"classifier": network.init(key, _to_float(example["image"]))["params"]}
+        params = {"classifier": network.init(key, example["image"])["params"]}
         return born(params, optimizers.start(rule, params))
 
     def features(variables, images):
@@ -48,7 +47,7 @@ def classifier(network, rule: Rule, schedules: dict) -> Method:
         labels = batch["condition"]["label"]
 
         def loss(params):
-            _, logits = network.apply({"params": params["classifier"]}, _to_float(batch["image"]))
+            _, logits = network.apply({"params": params["classifier"]}, batch["image"])
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
             return losses, {"loss": losses, "accuracy": logits.argmax(-1) == labels}
 
@@ -56,7 +55,3 @@ def classifier(network, rule: Rule, schedules: dict) -> Method:
         return State(state.step + 1, params, {}, opt_state, None), {name: mean(x) for name, x in parts.items()}
 
     return Method(init=init, step=step, schedules=schedules, features=features)
-
-
-def _to_float(images):
-    return images.astype(jnp.float32) / 255.0

@@ -280,4 +280,4 @@ def gan(
 
 
 def _to_signed(images):
-    return images.astype(jnp.float32) / 127.5 - 1.0
+    return 2.0 * images - 1.0

@@ -114,7 +114,7 @@ def vae(
 
     def init(key, example, resources):
         key_encoder, key_decoder = jax.random.split(key)
-        images, condition = _to_float(example["image"]), chosen(conditions, example)
+        images, condition = example["image"], chosen(conditions, example)
         latents = jnp.zeros((images.shape[0], latent_size))
         params = {
             "encoder": encoder.init(key_encoder, images, condition)["params"],
@@ -146,7 +146,7 @@ def vae(
 
     def step(state, batches, key, hyper, variant):
         (batch,) = batches
-        images = _to_float(batch["image"])
+        images = batch["image"]
         noise = randomness.normal(randomness.row_keys(key, batch["row"]), (latent_size,))
 
         def loss(params):
@@ -209,7 +209,3 @@ def start_at(decoder: dict, raw: jax.Array) -> None:
     """Sets the bias of a decoder's last layer: at the mean image, or the first epochs only learn where the ink is."""
     bias = decoder[OUTPUT]["bias"]
     decoder[OUTPUT]["bias"] = (raw if bias.size == raw.size else raw.mean((0, 1))).reshape(bias.shape)
-
-
-def _to_float(images):
-    return images.astype(jnp.float32) / 255.0
