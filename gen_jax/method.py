@@ -38,7 +38,7 @@ class State:
       step: int32 scalar, the number of completed updates.
       params: parameters by network name.
       collections: whatever else there is, by network name: batch statistics, spectral-norm vectors, the arrays of a
-        fitted forest; under "frozen" the Variables of a source run.
+        fitted forest; under "frozen" the Variables of other runs.
       opt_state: optimiser states.
       average: the moving average of the Variables, which sampling and evaluation use; None where none is kept.
     """
@@ -74,7 +74,7 @@ class Resources(NamedTuple):
     """What a State is born from beside its key. Arguments, not closures: a captured array is baked into the program."""
 
     mean: jax.Array  # float32 [H, W, C], the mean of the training images
-    source: Variables | None = None  # of the run that `source.run` names
+    sources: Mapping[str, Variables] = {}  # of the runs that the config names, by section: "source" for `source.run`
 
 
 class Vocabulary(NamedTuple):
@@ -139,11 +139,11 @@ class Method(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Another run, as a maker sees it: the one that `source.run` names."""
+    """Another run, as a maker sees it; its arrays enter as `Resources.sources` and live in collections["frozen"]."""
 
     method: Method
     spec: Spec
-    variables: Variables
+    variables: Variables  # arrays, or their shapes where a run is opened that holds them itself
 
 
 def variables_of(method: Method, state: State, average: bool = True) -> Variables:

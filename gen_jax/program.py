@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from gen_jax import data, methods, randomness
-from gen_jax.data.dataset import Dataset, Spec, floats
+from gen_jax import data, methods, randomness, saved
+from gen_jax.data.dataset import Dataset, floats
 from gen_jax.data.loader import prefetch
 from gen_jax.errors import InputError
 from gen_jax.method import Mean, Method, Resources, State
@@ -73,8 +74,11 @@ def length(config) -> Length:
     return Length(**{name: t[name] for name in Length._fields})
 
 
-def build(config) -> Program:
+def build(config, home: Path | None = None) -> Program:
     """The Program of a config; nothing is compiled or trained yet.
+
+    Args:
+      home: the run directory, where there is one; a run that is made over others keeps there what it needs of them.
 
     Raises:
       InputError: where the config, the data and the devices do not go together.
@@ -83,12 +87,14 @@ def build(config) -> Program:
     if config.data.batch_size % mesh.size:
         raise InputError(f"data.batch_size={config.data.batch_size} must be divisible by {mesh.size} devices")
     dataset = data.make(**config.data)
-    method = methods.make(config, dataset.spec)
+    sources = saved.open_sources(config, mesh, home)
+    method = methods.make(config, dataset.spec, sources)
 
-    resources = Resources(jnp.asarray(dataset.mean()))
-    abstract = abstract_state(dataset.spec, method, mesh)
+    abstract = saved.abstract_state(dataset.spec, method, mesh, sources)
     layout = jax.tree.map(lambda x: x.sharding, abstract)
-    init = jax.jit(partial(_init, dataset.spec, method), out_shardings=layout)
+    arrays = {name: source.variables for name, source in sources.items()}
+    resources = lambda: Resources(jnp.asarray(dataset.mean()), arrays)  # noqa: E731
+    init = jax.jit(partial(saved.born, dataset.spec, method), out_shardings=layout)
     resident = None if dataset.resident is None else meshes.put(meshes.replicated(mesh), dataset.resident)
     jitted = jax.jit(
         partial(_update, dataset, method, mesh),
@@ -100,7 +106,7 @@ def build(config) -> Program:
         dataset=dataset,
         method=method,
         mesh=mesh,
-        init=lambda: init(np.uint32(config.seed), resources),
+        init=lambda: init(np.uint32(config.seed), resources()),
         abstract=abstract,
         length=length(config),
         update=lambda state, feed, variants: jitted(state, feed, resident, variants=variants),
@@ -109,16 +115,6 @@ def build(config) -> Program:
         jitted=jitted,
         resident=resident,
     )
-
-
-def _init(spec, method, seed, resources):
-    return method.init(randomness.stream(seed, randomness.INIT), spec.example(), resources)
-
-
-def abstract_state(spec: Spec, method: Method, mesh: Mesh) -> State:
-    """Shapes and shardings of the State, without making one: what a checkpoint is restored into."""
-    resources = Resources(jnp.zeros(spec.shape))
-    return meshes.laid_out(mesh, jax.eval_shape(partial(_init, spec, method), np.uint32(0), resources))
 
 
 class Feed(NamedTuple):

@@ -1,23 +1,19 @@
 """A trained run, opened: what a notebook, the evaluator and the verbs work with."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
-import jax
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from gen_jax import data, methods
-from gen_jax.config import from_json
-from gen_jax.config.load import check
-from gen_jax.data.dataset import Dataset, Spec, spec_from_json
+from gen_jax import data, saved
+from gen_jax.data.dataset import Dataset, Spec
 from gen_jax.errors import InputError
 from gen_jax.method import Method, State, Variables, variables_of
-from gen_jax.program import abstract_state, length
+from gen_jax.program import length
 from gen_jax.runtime import checkpoint
 from gen_jax.runtime import mesh as meshes
 from gen_jax.sample import Condition, Sampler, sampler
@@ -92,51 +88,24 @@ def load(path: str | Path, step: int | str | None = None, average: bool = True) 
     Raises:
       InputError: no run there, no such checkpoint, a damaged one, or the data set is not at hand.
     """
-    path = Path(path)
-    if not (path / "config.json").is_file():
-        raise InputError(f"no run in {path} (no config.json); train one: gen-jax train --workdir={path}")
-    try:
-        config = from_json(json.loads((path / "config.json").read_text()))
-        spec = read_spec(path)
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"the run in {path} cannot be read ({error}); is config.json or data.json damaged?") from error
-    check(config)
-    mesh = meshes.make(-1)
-    method = methods.make(config, spec)
+    path, mesh = Path(path), meshes.make(-1)
     if step == "best":
-        return _best(path, config, spec, mesh, method, average)
-    if not (path / "checkpoints").is_dir():
-        raise InputError(f"no checkpoint in {path} yet; let it train up to train.checkpoint_every")
-    with checkpoint.opened(path / "checkpoints", read_only=True) as saved:
-        steps = saved.steps()
-        if not steps:
-            raise InputError(f"no checkpoint in {path} yet; let it train up to train.checkpoint_every")
-        if step is not None and step not in steps:
-            raise InputError(f"no checkpoint of step {step} in {path}; there are: {', '.join(map(str, steps))}")
-        state, _ = saved.restore(steps[-1] if step is None else step, abstract_state(spec, method, mesh))
+        return _best(path, mesh, average)
+    of, state = saved.opened(path, mesh, step)
     weights = "average" if average and state.average is not None else "raw"
-    which = "final" if int(state.step) == length(config).steps else "step"
-    variables = variables_of(method, state, average)
-    return Run(path, config, spec, int(state.step), mesh, method, state, variables, weights, which)
+    which = "final" if int(state.step) == length(of.config).steps else "step"
+    variables = variables_of(of.method, state, average)
+    return Run(path, of.config, of.spec, int(state.step), mesh, of.method, state, variables, weights, which)
 
 
-def _best(path, config, spec, mesh, method, average) -> Run:
+def _best(path, mesh, average) -> Run:
     if not average:
         raise InputError("--step=best holds the weights that were evaluated, not the raw ones; leave out --raw")
-    none = f"no best checkpoint in {path}; train with --config.train.evaluate_every=N"
-    if not (path / "best").is_dir():
-        raise InputError(none)
-    state = abstract_state(spec, method, mesh)
-    abstract = jax.eval_shape(partial(variables_of, method), state)
-    with checkpoint.opened(path / "best", read_only=True) as saved:
-        if not saved.steps():
-            raise InputError(none)
-        step = saved.steps()[-1]
-        variables, _ = saved.restore(step, meshes.laid_out(mesh, abstract))
-    weights = "average" if state.average is not None else "raw"
-    return Run(path, config, spec, step, mesh, method, None, Variables(*variables), weights, "best")
-
-
-def read_spec(path: Path) -> Spec:
-    """The Spec in a run's data.json."""
-    return spec_from_json(json.loads((path / "data.json").read_text())["spec"])
+    of = saved.known(path)
+    if not checkpoint.committed(path / "best"):
+        raise InputError(f"no best checkpoint in {path}; train with --config.train.evaluate_every=N")
+    abstract = saved.abstract_variables(of)
+    with checkpoint.opened(path / "best", read_only=True) as best:
+        step = best.steps()[-1]
+        variables, meta = best.restore(step, meshes.laid_out(mesh, abstract))
+    return Run(path, of.config, of.spec, step, mesh, of.method, None, Variables(*variables), meta["weights"], "best")

@@ -67,7 +67,7 @@ def train(
     workdir, main = Path(workdir), jax.process_index() == 0
     total = length(config).steps
     directory.check_same_run(to_json(config), total, workdir)
-    program = build(config)
+    program = build(config, workdir)
     directory.check_same_data(program.dataset, workdir)
     watching = [observer(program, workdir) for observer in observers]
     with ExitStack() as stack:

@@ -1,11 +1,13 @@
 """Generative families, and the classifier that measures them: config -> Method, one file each.
 
-A family is a module with `make(config, spec) -> Method` and FIELDS, the rows of its config. It may have NETWORKS
+A family is a module with `make(config, spec) -> Method` (`make(config, spec, sources)` where its config has a section
+`source`) and FIELDS, the rows of its config. It may have NETWORKS
 (section of config.model -> architectures by name) and DEFAULTS, its own defaults for rows that it shares with others.
 Adding one is such a file and a line here; a script outside the package adds its own to METHODS before it makes a
 config.
 """
 
+from collections.abc import Mapping
 from types import ModuleType
 
 from gen_jax.data.dataset import Spec
@@ -15,11 +17,11 @@ from gen_jax.methods import classifier, gan, vae
 METHODS: dict[str, ModuleType] = {"vae": vae, "gan": gan, "classifier": classifier}
 
 
-def make(config, spec: Spec, source: Source | None = None) -> Method:
-    """The Method of a config for data of this Spec, over another run where the config names one.
+def make(config, spec: Spec, sources: Mapping[str, Source] | None = None) -> Method:
+    """The Method of a config for data of this Spec, over the runs that the config names, by section.
 
     Raises:
       InputError: where choices do not go together; the message names them.
     """
     module = METHODS[config.method]
-    return module.make(config, spec, source) if "source" in config else module.make(config, spec)
+    return module.make(config, spec, sources or {}) if "source" in config else module.make(config, spec)

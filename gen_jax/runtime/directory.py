@@ -1,6 +1,7 @@
 """The directory of a run: whose it is, whether this config and this data may go on in it, and how it is claimed."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -83,8 +84,24 @@ def claim(stack: ExitStack, config: Mapping, workdir: Path, name: str, overrides
     if not (workdir / "data.json").exists():
         about = {"name": dataset.name, "split": dataset.split, "fingerprint": dataset.fingerprint()}
         logbook.write_json(workdir / "data.json", {**about, "spec": dataset.spec.to_json()})
+    for section, fields in config.items():
+        if isinstance(fields, Mapping) and fields.get("run") and not (workdir / section).exists():
+            _keep(Path(fields["run"]), workdir / section)
     logbook.write_json(workdir / "config.json", config)
     logbook.write_json(workdir / "overrides.json", {"config": name, "overrides": dict(overrides or {})})
+
+
+def _keep(run: Path, place: Path) -> None:
+    """Copies what describes another run, and what it keeps of others itself; its arrays are in the checkpoints."""
+    temporary = place.with_name(f".{place.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    for described in sorted(run.rglob("config.json")):
+        inside = temporary / described.parent.relative_to(run)
+        inside.mkdir(parents=True, exist_ok=True)
+        for name in ("config.json", "data.json"):
+            shutil.copy(described.with_name(name), inside / name)
+    temporary.rename(place)
 
 
 def begin(workdir: Path, start: int) -> None:

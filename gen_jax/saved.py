@@ -1,0 +1,123 @@
+"""What a run left on disk, made usable: its config, its data's Spec, its Method, the States of its checkpoints.
+
+A run may be made over other runs: every section of its config with a field `run` (`source.run`) names one. What is
+needed of them is kept in the run's own directory under the name of the section, so that a run travels alone.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from gen_jax import methods, randomness
+from gen_jax.config import from_json
+from gen_jax.config.load import check
+from gen_jax.data.dataset import Spec, spec_from_json
+from gen_jax.errors import InputError
+from gen_jax.method import Method, Resources, Source, State, Variables, variables_of
+from gen_jax.runtime import checkpoint
+from gen_jax.runtime import mesh as meshes
+
+
+class Known(NamedTuple):
+    """A run as its directory describes it."""
+
+    config: ml_collections.ConfigDict
+    spec: Spec
+    method: Method
+    sources: Mapping[str, Source]  # with shapes in the place of arrays
+
+
+def known(path: Path) -> Known:
+    """The run in directory `path`, or what another run keeps of it.
+
+    Raises:
+      InputError: no run there, or one that cannot be read.
+    """
+    if not (path / "config.json").is_file():
+        raise InputError(f"no run in {path} (no config.json); train one: gen-jax train --workdir={path}")
+    try:
+        config = from_json(json.loads((path / "config.json").read_text()))
+        spec = spec_from_json(json.loads((path / "data.json").read_text())["spec"])
+    except InputError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"the run in {path} cannot be read ({error}); is config.json or data.json damaged?") from error
+    check(config)
+    sources = {}
+    for section in named(config):
+        of = known(path / section)
+        sources[section] = Source(of.method, of.spec, abstract_variables(of))
+    return Known(config, spec, methods.make(config, spec, sources), sources)
+
+
+def named(config) -> dict[str, str]:
+    """Section -> directory of the runs that a config names."""
+    sections = {name: section.get("run", "") for name, section in config.items() if hasattr(section, "items")}
+    return {name: run for name, run in sections.items() if run}
+
+
+def opened(path: Path, mesh: Mesh, step: int | None = None) -> tuple[Known, State]:
+    """The run in directory `path`, and its State at its latest checkpoint or at that of `step`, on `mesh`.
+
+    Raises:
+      InputError: no run there, no such checkpoint, or a damaged one.
+    """
+    run = known(path)
+    if not (path / "checkpoints").is_dir() or not checkpoint.committed(path / "checkpoints"):
+        raise InputError(f"no checkpoint in {path} yet; let it train up to train.checkpoint_every")
+    with checkpoint.opened(path / "checkpoints", read_only=True) as saved:
+        steps = saved.steps()
+        if step is not None and step not in steps:
+            raise InputError(f"no checkpoint of step {step} in {path}; there are: {', '.join(map(str, steps))}")
+        abstract = abstract_state(run.spec, run.method, mesh, run.sources)
+        state, _ = saved.restore(steps[-1] if step is None else step, abstract)
+    return run, state
+
+
+def open_sources(config, mesh: Mesh, home: Path | None = None) -> dict[str, Source]:
+    """The runs that a config names, with their averaged weights, on `mesh`.
+
+    Args:
+      home: the directory of the run that is made over them. Where it has a checkpoint, which holds the arrays, they
+        are described from what it keeps: it goes on without them.
+
+    Raises:
+      InputError: as `opened`.
+    """
+    sources = {}
+    for section, path in named(config).items():
+        if home and (home / section / "config.json").is_file() and checkpoint.committed(home / "checkpoints"):
+            run = known(home / section)
+            sources[section] = Source(run.method, run.spec, abstract_variables(run))
+            continue
+        run, state = opened(Path(path), mesh, config[section].get("step") or None)
+        sources[section] = Source(run.method, run.spec, variables_of(run.method, state))
+    return sources
+
+
+def abstract_state(spec: Spec, method: Method, mesh: Mesh, sources: Mapping[str, Source] | None = None) -> State:
+    """Shapes and shardings of the State, without making one: what a checkpoint is restored into."""
+    return meshes.laid_out(mesh, _shapes(spec, method, sources or {}))
+
+
+def abstract_variables(run: Known) -> Variables:
+    """The shapes of the Variables of a run."""
+    return jax.eval_shape(partial(variables_of, run.method), _shapes(run.spec, run.method, run.sources))
+
+
+def born(spec: Spec, method: Method, seed, resources: Resources) -> State:
+    """The State before its first update; `seed` may be traced."""
+    return method.init(randomness.stream(seed, randomness.INIT), spec.example(), resources)
+
+
+def _shapes(spec, method, sources):
+    resources = Resources(jnp.zeros(spec.shape), {name: source.variables for name, source in sources.items()})
+    return jax.eval_shape(partial(born, spec, method), np.uint32(0), resources)
