@@ -14,6 +14,7 @@ SHAPES = {
     "vae_fashion_mnist": (28, 28, 1),
     "sngan_cifar10": (32, 32, 3),
     "classifier": (16, 16, 1),
+    "reuse_digits": (16, 16, 1),
 }
 
 
@@ -23,6 +24,11 @@ def shrunk(name, folder, **overrides):
     Overrides are written with __ for the dots: train__steps=4.
     """
     shape = SHAPES[name]
+    argument = ""
+    if name == "reuse_digits":  # it needs a run to draw again
+        argument = f":{folder / 'source'}"
+        if not (folder / "source/DONE").exists():
+            train(shrunk("vae_digits", folder, train__steps=1), folder / "source")
     file = folder / f"{'x'.join(map(str, shape))}.npz"
     if not file.exists():
         rng = np.random.default_rng(0)
@@ -31,12 +37,10 @@ def shrunk(name, folder, **overrides):
         "data__name": "npz",
         "data__path": file,
         "data__batch_size": 64,
-        "train__steps": 6,
-        "train__log_every": 1,
-        "train__sample_every": 0,
-        "train__checkpoint_every": 0,
         "mesh__devices": 1,
     }
+    if name not in ("reuse_digits",):  # what learns by gradient
+        small |= {"train__steps": 6, "train__log_every": 1, "train__sample_every": 0, "train__checkpoint_every": 0}
     if name.startswith("vae"):
         small["model__latent_size"] = 4
     if name in ("vae_digits", "vae_mnist"):
@@ -50,7 +54,7 @@ def shrunk(name, folder, **overrides):
     if name == "sngan_cifar10":
         small["train__critic_steps"] = 2
     small |= overrides
-    return load(name, [(k.replace("__", "."), str(v)) for k, v in small.items()])
+    return load(name + argument, [(k.replace("__", "."), str(v)) for k, v in small.items()])
 
 
 def trained(config, workdir, **options):

@@ -12,9 +12,9 @@ from types import ModuleType
 
 from gen_jax.data.dataset import Spec
 from gen_jax.method import Method, Source
-from gen_jax.methods import classifier, gan, vae
+from gen_jax.methods import classifier, gan, reuse, vae
 
-METHODS: dict[str, ModuleType] = {"vae": vae, "gan": gan, "classifier": classifier}
+METHODS: dict[str, ModuleType] = {"vae": vae, "gan": gan, "classifier": classifier, "reuse": reuse}
 
 
 def make(config, spec: Spec, sources: Mapping[str, Source] | None = None) -> Method:
