@@ -91,7 +91,13 @@ def load(path: str | Path, step: int | str | None = None, average: bool = True) 
             raise InputError(f"no checkpoint in {path} yet; let it train up to train.checkpoint_every")
         if step is not None and step not in steps:
             raise InputError(f"no checkpoint of step {step} in {path}; there are: {', '.join(map(str, steps))}")
-        state, _ = saved.restore(steps[-1] if step is None else step, abstract_state(config, spec, method, mesh))
+        step = steps[-1] if step is None else step
+        try:
+            state, _ = saved.restore(step, abstract_state(config, spec, method, mesh))
+        except checkpoint.Damaged as error:
+            older = [s for s in steps if s < step]
+            hint = f"the one before it: --step={older[-1]}" if older else "there is none before it"
+            raise InputError(f"{error}; {hint}") from error
     weights = "average" if average and state.average else "raw"
     which = "final" if int(state.step) == config.train.steps else "step"
     variables = method.variables(state, average)

@@ -90,8 +90,8 @@ def train(config, workdir: Path, *, say=None, name: str = "", overrides: Mapping
     with ExitStack() as stack:
         _together(lambda: _claim(stack, config, workdir, name, overrides, program.dataset) if main else None)
         saved = stack.enter_context(checkpoint.opened(workdir / "checkpoints", keep=config.train.keep_checkpoints))
-        start = max(saved.steps(), default=0)
-        state = saved.restore(start, program.abstract)[0] if start else program.init()
+        damage = []
+        state, _, start = saved.latest(program.abstract, damage.append) or (program.init(), {}, 0)
         if start == config.train.steps and (workdir / "DONE").exists():
             if say:
                 Progress(start, start, 1, main).say(f"already done · {workdir}")
@@ -109,7 +109,7 @@ def train(config, workdir: Path, *, say=None, name: str = "", overrides: Mapping
             if book:
                 book.log(line)
 
-        for line in _opening(config, program, workdir, state):
+        for line in [*_opening(config, program, workdir, state), *damage]:
             tell(line)
         if start:
             tell(f"resumed at step {start}")
