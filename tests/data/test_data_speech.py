@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from gen_jax import data
-from gen_jax.data import speech
+from gen_jax.data import condition, speech
 from gen_jax.errors import InputError
 
 
@@ -62,10 +63,22 @@ def test_digits_are_said(tfds_data):
         assert len(takes.mels) == {"train": 2700, "test": 300}[split]
         known = {mel.tobytes(): label for mel, label in zip(takes.mels, takes.labels, strict=True)}
         assert len(known) == len(takes.mels)
-        condition = dataset.resident["condition"]
-        assert condition["audio"].dtype == np.float32
-        heard = [known[mel.tobytes()] for mel in condition["audio"]]  # of this split, or a KeyError
-        assert (np.array(heard) == condition["label"]).all()
+        found = dataset.resident["condition"]
+        assert found["audio"].dtype == np.float32
+        heard = [known[mel.tobytes()] for mel in found["audio"]]  # of this split, or a KeyError
+        assert (np.array(heard) == found["label"]).all()
+
+
+def test_a_take_as_a_file_says_what_it_says_in_the_set(tfds_data, tmp_path):
+    import tensorflow_datasets
+
+    records = tensorflow_datasets.data_source("free_spoken_digit", split="test")
+    takes = speech.open_split("free_spoken_digit", "test")
+    for number in (0, 150):
+        wavfile.write(tmp_path / "take.wav", 8000, records[number]["audio"])
+        found = condition.parse("audio", data.Condition("audio", (100, 40)), str(tmp_path / "take.wav"))
+        np.testing.assert_allclose(found, takes.mels[number], atol=1e-5)
+        assert takes.labels[number] == records[number]["label"]
 
 
 def test_speech_is_looked_up_as_needed_where_it_has_no_room(tfds_data):
