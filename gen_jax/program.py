@@ -19,6 +19,7 @@ from gen_jax import data, methods, randomness, saved
 from gen_jax.data.dataset import Dataset, floats
 from gen_jax.data.loader import prefetch
 from gen_jax.errors import InputError
+from gen_jax.length import Length, length
 from gen_jax.method import Mean, Method, Resources, State
 from gen_jax.runtime import mesh as meshes
 
@@ -37,7 +38,7 @@ class Program(NamedTuple):
     update: Callable[[State, Any, tuple[Hashable, ...]], tuple[State, Mapping[str, Mean]]]
     # (step) -> what `update` eats, call by call, from there to the end.
     feeds: Callable[[int], Iterator[Any]]
-    length: "Length"
+    length: Length
     # (State) -> (State, metrics [1] each): `Method.fit`, its result on the devices.
     fit: Callable[[State], tuple[State, Mapping[str, Mean]]]
     # The jitted function behind `update`, and its leading arguments (for lowering and cost analysis).
@@ -47,31 +48,6 @@ class Program(NamedTuple):
     def variants(self, step: int, count: int) -> tuple[Hashable, ...]:
         """The static variant of each of the `count` updates from `step` on."""
         return tuple(self.method.variant(i) for i in range(step, step + count))
-
-
-class Length(NamedTuple):
-    """How long a run is and how often it does what, in updates; a method without `step` makes one, which is no work."""
-
-    steps: int = 1
-    steps_per_call: int = 1
-    log_every: int = 1
-    checkpoint_every: int = 0
-    keep_checkpoints: int = 1
-
-
-def length(config) -> Length:
-    """The Length of a config.
-
-    Raises:
-      InputError: a number of updates that is no whole number of calls.
-    """
-    if "train" not in config:
-        return Length()
-    t = config.train
-    for field in ("steps", "log_every", "sample_every", "checkpoint_every", "evaluate_every"):
-        if t[field] % t.steps_per_call:
-            raise InputError(f"train.{field}={t[field]}: must be a multiple of train.steps_per_call={t.steps_per_call}")
-    return Length(**{name: t[name] for name in Length._fields})
 
 
 def build(config, home: Path | None = None) -> Program:
@@ -93,7 +69,6 @@ def build(config, home: Path | None = None) -> Program:
     abstract = saved.abstract_state(dataset.spec, method, mesh, sources)
     layout = jax.tree.map(lambda x: x.sharding, abstract)
     arrays = {name: source.variables for name, source in sources.items()}
-    resources = lambda: Resources(jnp.asarray(dataset.mean()), arrays)  # noqa: E731
     init = jax.jit(partial(saved.born, dataset.spec, method), out_shardings=layout)
     resident = None if dataset.resident is None else meshes.put(meshes.replicated(mesh), dataset.resident)
     jitted = jax.jit(
@@ -106,7 +81,7 @@ def build(config, home: Path | None = None) -> Program:
         dataset=dataset,
         method=method,
         mesh=mesh,
-        init=lambda: init(np.uint32(config.seed), resources()),
+        init=lambda: init(np.uint32(config.seed), Resources(jnp.asarray(dataset.mean()), arrays)),
         abstract=abstract,
         length=length(config),
         update=lambda state, feed, variants: jitted(state, feed, resident, variants=variants),

@@ -12,8 +12,8 @@ from jax.sharding import Mesh
 from gen_jax import data, saved
 from gen_jax.data.dataset import Dataset, Spec
 from gen_jax.errors import InputError
+from gen_jax.length import length
 from gen_jax.method import Method, State, Variables, variables_of
-from gen_jax.program import length
 from gen_jax.runtime import checkpoint
 from gen_jax.runtime import mesh as meshes
 from gen_jax.sample import Condition, Sampler, sampler

@@ -18,8 +18,9 @@ import numpy as np
 
 from gen_jax.config import to_json
 from gen_jax.errors import Interrupted
+from gen_jax.length import length
 from gen_jax.method import State
-from gen_jax.program import Program, build, length
+from gen_jax.program import Program, build
 from gen_jax.runtime import checkpoint, directory, logbook, processes
 from gen_jax.runtime.progress import Progress, duration, short
 from gen_jax.version import __version__

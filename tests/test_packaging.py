@@ -90,3 +90,45 @@ def test_core_imports_neither_tensorflow_nor_torch():
     code = f"import sys, {rooms}; print([m in sys.modules for m in ('tensorflow', 'torch')])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[False, False]"
+
+
+PACKAGE = ROOT / "gen_jax"
+
+
+def imports(file):
+    """The modules of gen_jax that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gen_jax":
+            for name in node.names:
+                whole = PACKAGE.parent / f"{node.module}.{name.name}".replace(".", "/")
+                is_module = whole.with_suffix(".py").exists() or (whole / "__init__.py").exists()
+                yield f"{node.module}.{name.name}" if is_module else node.module
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name.startswith("gen_jax."))
+
+
+def test_imports_go_in_no_circle():
+    graph = {}
+    for file in PACKAGE.rglob("*.py"):
+        parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        graph[name] = set(imports(file)) - {name, "gen_jax"}
+    while leaves := {name for name, others in graph.items() if not others & graph.keys()}:
+        graph = {name: others for name, others in graph.items() if name not in leaves}
+    assert not graph, {name: sorted(others & graph.keys()) for name, others in graph.items()}
+
+
+def test_no_room_knows_a_family_by_name():
+    """Outside methods/ nothing imports a family or asks for one by name; two names are extractors' too."""
+    for file in PACKAGE.rglob("*.py"):
+        if file.parent.name == "methods":
+            continue
+        assert not [m for m in imports(file) if m.startswith("gen_jax.methods.")], file
+        words = {node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)}
+        assert not {word for word in words if isinstance(word, str)} & (METHODS.keys() - {"classifier", "random"}), file
+
+
+def test_the_reading_path_is_short():
+    lines = lambda *files: sum(len((PACKAGE / file).read_text().splitlines()) for file in files)
+    path = ("method.py", "methods/vae.py", "train.py")
+    assert lines(*path) < 560 and lines(*path, "program.py") < 720

@@ -27,7 +27,7 @@ def train(arguments):
     if arguments.dry_run:
         from gen_jax.cli.dry_run import describe
         from gen_jax.config import to_json
-        from gen_jax.program import length
+        from gen_jax.length import length
 
         if arguments.workdir:
             check_same_run(to_json(config), length(config).steps, Path(arguments.workdir))
@@ -373,7 +373,7 @@ def _condition(run, arguments, seeds):
     """What images are asked for by, in arrays and in words, and for --condition=test the images to compare with."""
     import numpy as np
 
-    from gen_jax.data.condition import parse, repeated
+    from gen_jax.data.condition import note, parse, repeated
 
     known = run.method.conditions
     given = {}
@@ -382,6 +382,8 @@ def _condition(run, arguments, seeds):
             has = f"has {', '.join(known)}" if known else "is not conditional"
             raise InputError(f"--condition.{name}: the model {has}")
         given[name] = repeated(name, known[name], parse(name, known[name], text), len(seeds))
+        if told := note(known[name], text):
+            print(f"--condition.{name}={text}: {told}", file=sys.stderr)
     told = ", ".join(f"{name}={text}" for name, text in arguments.conditions) or None
     if arguments.condition is None:
         return given or None, told, None

@@ -4,6 +4,9 @@ Means and scales are in the units of the images, [0, 1]. Parameters broadcast ag
 for all pixels, one per channel, one per pixel), which have the full shape [B, ...]. No function raises.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax.nn import log_sigmoid, log_softmax, logsumexp
@@ -119,3 +122,27 @@ def _log_bin(images, mean, log_scale, levels):
         + jnp.where(lowest, 0.0, above_lower)
         + jnp.where(lowest | highest, 0.0, between)
     )
+
+
+class Likelihood(NamedTuple):
+    """p(x | z) as functions of a decoder's raw output [B, H, W, C] and a log scale [C], as models take it by name."""
+
+    log_prob: Callable  # (images, raw, log_scale) -> [B] nats
+    mean: Callable  # raw -> images in [0, 1], the centre of p(x | z)
+    inverse_mean: Callable  # images -> raw: where the output bias starts
+    scaled: bool  # whether there is a scale
+    discrete: bool = True  # probabilities of pixel values, not a density
+
+
+LIKELIHOODS = {
+    "bernoulli": Likelihood(
+        lambda images, raw, _: bernoulli(images, raw),
+        jax.nn.sigmoid,
+        lambda images: jax.scipy.special.logit(jnp.clip(images, 0.001, 0.999)),
+        scaled=False,
+    ),
+    "gaussian": Likelihood(gaussian, lambda raw: jnp.clip(raw, 0.0, 1.0), lambda x: x, scaled=True, discrete=False),
+    "discretized_logistic": Likelihood(
+        discretized_logistic, lambda raw: jnp.clip(raw, 0.0, 1.0), lambda x: x, scaled=True
+    ),
+}

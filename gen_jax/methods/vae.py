@@ -6,9 +6,7 @@ trained on one sample z = mean + exp(log_std) * noise with the analytic KL; `bet
 (Higgins et al. 2017), and a schedule of it is KL warm-up (Sonderby et al. 2016).
 """
 
-from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,35 +20,8 @@ from gen_jax.field import Field
 from gen_jax.losses import bounds, divergences, likelihoods
 from gen_jax.method import Method, State, Variables, born, mean
 from gen_jax.methods import sections
-from gen_jax.networks import DECODERS, ENCODERS, OUTPUT
+from gen_jax.networks import DECODERS, ENCODERS, start_at
 from gen_jax.optimizers import Rule, descend, update_average
-
-
-class Likelihood(NamedTuple):
-    """p(x | z) as functions of the decoder's raw output [B, H, W, C] and a log scale [C]."""
-
-    log_prob: Callable  # (images, raw, log_scale) -> [B] nats
-    mean: Callable  # raw -> images in [0, 1], the centre of p(x | z)
-    inverse_mean: Callable  # images -> raw: where the output bias starts
-    scaled: bool  # whether there is a scale
-    discrete: bool = True  # probabilities of pixel values, not a density
-
-
-LIKELIHOODS = {
-    "bernoulli": Likelihood(
-        lambda images, raw, _: likelihoods.bernoulli(images, raw),
-        jax.nn.sigmoid,
-        lambda images: jax.scipy.special.logit(jnp.clip(images, 0.001, 0.999)),
-        scaled=False,
-    ),
-    "gaussian": Likelihood(
-        likelihoods.gaussian, lambda raw: jnp.clip(raw, 0.0, 1.0), lambda x: x, scaled=True, discrete=False
-    ),
-    "discretized_logistic": Likelihood(
-        likelihoods.discretized_logistic, lambda raw: jnp.clip(raw, 0.0, 1.0), lambda x: x, scaled=True
-    ),
-}
-
 
 NETWORKS = {"encoder": ENCODERS, "decoder": DECODERS}
 FIELDS = {
@@ -59,7 +30,7 @@ FIELDS = {
     **sections.DTYPE,
     **sections.CONDITION,
     "model.latent_size": Field(64, "entries of the latent vector", least=1),
-    "objective.likelihood": Field("bernoulli", "p(x | z)", choices=LIKELIHOODS),
+    "objective.likelihood": Field("bernoulli", "p(x | z)", choices=likelihoods.LIKELIHOODS),
     "objective.scale": Field(
         "learned",
         "scale of a gaussian or logistic likelihood: fixed, or learned (one a channel)",
@@ -88,7 +59,7 @@ def make(config, spec: Spec) -> Method:
         encoder=network(ENCODERS, section="encoder", latent_size=config.model.latent_size),
         decoder=network(DECODERS, section="decoder", shape=spec.shape),
         latent_size=config.model.latent_size,
-        likelihood=LIKELIHOODS[config.objective.likelihood],
+        likelihood=likelihoods.LIKELIHOODS[config.objective.likelihood],
         log_scale=config.objective.log_scale,
         learn_scale=config.objective.scale == "learned",
         rule=sections.rule(config),
@@ -102,7 +73,7 @@ def vae(
     encoder: nn.Module,
     decoder: nn.Module,
     latent_size: int,
-    likelihood: Likelihood,
+    likelihood: likelihoods.Likelihood,
     log_scale: float,
     learn_scale: bool,
     rule: Rule,
@@ -203,9 +174,3 @@ def vae(
         bound=bound,
         discrete=likelihood.discrete,
     )
-
-
-def start_at(decoder: dict, raw: jax.Array) -> None:
-    """Sets the bias of a decoder's last layer: at the mean image, or the first epochs only learn where the ink is."""
-    bias = decoder[OUTPUT]["bias"]
-    decoder[OUTPUT]["bias"] = (raw if bias.size == raw.size else raw.mean((0, 1))).reshape(bias.shape)

@@ -14,6 +14,8 @@ with its default, meaning and bounds. Collections besides the parameters:
 "batch_stats" (batch norm) and "spectral" (spectral norm), both changed by train=True calls only.
 """
 
+import jax
+
 from gen_jax.networks import classifier, conv, convnet, dcgan, mlp, sngan
 
 GENERATORS = {"dcgan": dcgan.Generator, "sngan": sngan.Generator, "convnet": convnet.Generator}
@@ -29,3 +31,9 @@ DECODERS = {"mlp": mlp.Decoder, "conv": conv.Decoder}
 # The last layer of every decoder: params[OUTPUT]["bias"] holds, flat, the parameters that a method may
 # start at the data's mean: [H * W * C * outputs] of a mlp, [C * outputs] of a conv.
 OUTPUT = "output"
+
+
+def start_at(decoder: dict, raw: jax.Array) -> None:
+    """Sets the bias of a decoder's last layer: at the mean image, or the first epochs only learn where the ink is."""
+    bias = decoder[OUTPUT]["bias"]
+    decoder[OUTPUT]["bias"] = (raw if bias.size == raw.size else raw.mean((0, 1))).reshape(bias.shape)

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 
 from gen_jax.errors import InputError
-from gen_jax.program import length
+from gen_jax.length import length
 from gen_jax.report import images, numbers
 from gen_jax.report.diagnose import diagnose
 from gen_jax.report.subject import asked_for, facts_of, name_of, note_of, opened, read_json
