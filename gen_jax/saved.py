@@ -78,7 +78,13 @@ def opened(path: Path, mesh: Mesh, step: int | None = None) -> tuple[Known, Stat
         if step is not None and step not in steps:
             raise InputError(f"no checkpoint of step {step} in {path}; there are: {', '.join(map(str, steps))}")
         abstract = abstract_state(run.spec, run.method, mesh, run.sources)
-        state, _ = saved.restore(steps[-1] if step is None else step, abstract)
+        step = steps[-1] if step is None else step
+        try:
+            state, _ = saved.restore(step, abstract)
+        except checkpoint.Damaged as error:
+            older = [s for s in steps if s < step]
+            hint = f"the one before it: --step={older[-1]}" if older else "there is none before it"
+            raise InputError(f"{error}; {hint}") from error
     return run, state
 
 

@@ -74,8 +74,8 @@ def train(
         claim = lambda: directory.claim(stack, to_json(config), workdir, name, overrides, program.dataset)
         processes.together(claim if main else lambda: None)
         saved = stack.enter_context(checkpoint.opened(workdir / "checkpoints", keep=program.length.keep_checkpoints))
-        start = max(saved.steps(), default=0)
-        state = saved.restore(start, program.abstract)[0] if start else program.init()
+        damage = []
+        state, _, start = saved.latest(program.abstract, damage.append) or (program.init(), {}, 0)
         progress = Progress(total, start, config.data.batch_size, show=say and main)
         stack.callback(progress.close)
         if start == total and (workdir / "DONE").exists():
@@ -90,7 +90,7 @@ def train(
                 progress.say(line)
                 book.log(line)
 
-        for line in opening(config, program, workdir, state, start):
+        for line in [*damage, *opening(config, program, workdir, state, start)]:
             tell(line)
         for observer in watching:
             observer.begin(start)

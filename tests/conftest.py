@@ -9,10 +9,17 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 import pytest  # noqa: E402
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A folder that all worker processes of this session share."""
+    mine = tmp_path_factory.getbasetemp()
+    return mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory):
-    """One cache for the session, so that a program compiled by one test is loaded by the next."""
-    os.environ["GEN_JAX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+def compilation_cache(shared):
+    """One cache for all workers, so that a program compiled by one test is loaded by the next."""
+    os.environ["GEN_JAX_CACHE"] = str(shared / "cache")
     from gen_jax.runtime.compilation import enable_cache
 
     enable_cache()

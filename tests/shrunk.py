@@ -1,20 +1,27 @@
 """The shipped configs, small enough for a test: same networks, objectives and image shapes."""
 
+import fcntl
+
 import numpy as np
 
 from gen_jax.config import load
 from gen_jax.evaluation.during_training import observers
 from gen_jax.train import train
 
-SHAPES = {
-    "vae_digits": (16, 16, 1),
-    "gan_digits": (16, 16, 1),
-    "vae_mnist": (28, 28, 1),
-    "gan_mnist": (28, 28, 1),
-    "vae_fashion_mnist": (28, 28, 1),
-    "sngan_cifar10": (32, 32, 3),
-    "classifier": (16, 16, 1),
-    "reuse_digits": (16, 16, 1),
+SMALL_CODERS = {f"model.{n}.{k}": v for n in ("encoder", "decoder") for k, v in (("width", 4), ("hidden", 16))}
+SMALL_MLP = {"model.encoder.widths": "32", "model.decoder.widths": "32", "model.latent_size": 4}
+SMALL_GAN = {"model.generator.width": 8, "model.discriminator.width": 8, "model.latent_size": 8}
+
+# Config -> the shape of its images, and what makes it small.
+CONFIGS = {
+    "vae_digits": ((16, 16, 1), SMALL_MLP),
+    "gan_digits": ((16, 16, 1), SMALL_GAN),
+    "vae_mnist": ((28, 28, 1), SMALL_MLP),
+    "gan_mnist": ((28, 28, 1), SMALL_GAN),
+    "vae_fashion_mnist": ((28, 28, 1), {"model.latent_size": 4, **SMALL_CODERS}),
+    "sngan_cifar10": ((32, 32, 3), {**SMALL_GAN, "train.critic_steps": 1}),
+    "classifier": ((16, 16, 1), {"model.classifier.width": 4, "model.classifier.features": 8}),
+    "reuse_digits": ((16, 16, 1), {}),
 }
 
 
@@ -23,40 +30,40 @@ def shrunk(name, folder, **overrides):
 
     Overrides are written with __ for the dots: train__steps=4.
     """
-    shape = SHAPES[name]
-    argument = ""
-    if name == "reuse_digits":  # it needs a run to draw again
-        argument = f":{folder / 'source'}"
-        if not (folder / "source/DONE").exists():
-            train(shrunk("vae_digits", folder, train__steps=1), folder / "source")
+    shape, small = CONFIGS[name]
     file = folder / f"{'x'.join(map(str, shape))}.npz"
     if not file.exists():
         rng = np.random.default_rng(0)
         np.savez(file, images=rng.integers(0, 256, (80, *shape), np.uint8), labels=np.arange(80) // 8)
-    small = {
-        "data__name": "npz",
-        "data__path": file,
-        "data__batch_size": 64,
-        "mesh__devices": 1,
-    }
-    if name not in ("reuse_digits",):  # what learns by gradient
-        small |= {"train__steps": 6, "train__log_every": 1, "train__sample_every": 0, "train__checkpoint_every": 0}
-    if name.startswith("vae"):
-        small["model__latent_size"] = 4
-    if name in ("vae_digits", "vae_mnist"):
-        small |= {"model__encoder__widths": "32", "model__decoder__widths": "32"}
-    if name == "vae_fashion_mnist":
-        small |= {f"model__{n}__{k}": v for n in ("encoder", "decoder") for k, v in (("width", 4), ("hidden", 16))}
-    if "gan" in name:
-        small |= {"model__generator__width": 8, "model__discriminator__width": 8, "model__latent_size": 8}
-    if name == "classifier":
-        small |= {"model__classifier__width": 4, "model__classifier__features": 8}
-    if name == "sngan_cifar10":
-        small["train__critic_steps"] = 2
-    small |= overrides
-    return load(name + argument, [(k.replace("__", "."), str(v)) for k, v in small.items()])
+    small = {"data.name": "npz", "data.path": file, "data.batch_size": 64, "mesh.devices": 1, **small}
+    config = load(name)
+    if "train" in config:
+        small |= {"train.steps": 6, "train.log_every": 1, "train.sample_every": 0, "train.checkpoint_every": 0}
+    if "source" in config:  # it is made over another run
+        if not (folder / "source/DONE").exists():
+            train(shrunk("vae_digits", folder, train__steps=1), folder / "source")
+        small["source.run"] = folder / "source"
+    small |= {k.replace("__", "."): v for k, v in overrides.items()}
+    return load(name, [(k, str(v)) for k, v in small.items()])
 
 
 def trained(config, workdir, **options):
     """Trains as `gen-jax train` does: with grids, and scores where the config asks for them."""
     return train(config, workdir, observers=observers(config), **options)
+
+
+def run_of(name, shared):
+    """A run of the config, shrunk to three updates, each with a checkpoint; trained once for all workers."""
+    workdir = shared / "runs" / name
+    workdir.parent.mkdir(exist_ok=True)
+    with open(shared / "runs/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (workdir / "DONE").exists():
+            trained(three(name, shared), workdir)
+    return workdir
+
+
+def three(name, shared):
+    """The config of `run_of`."""
+    short = {"train__steps": 3, "train__checkpoint_every": 1} if "train" in load(name) else {}
+    return shrunk(name, shared, **short)

@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     debug = "--debug" in argv
     argv = [a for a in argv if a != "--debug"]
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax and TFDS talk at every call
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax and TFDS talk at every call, and print what they raise
     with contextlib.suppress(ValueError):  # not in the main thread: signals are the caller's
         signal.signal(signal.SIGTERM, _terminated)
     try:

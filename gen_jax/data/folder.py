@@ -106,7 +106,7 @@ def _table(file: Path) -> dict[Path, str]:
             continue
         try:
             image, text = (json.loads(line)[key] for key in ("file", "text"))
-            image, text = Path(os.path.normpath(image)), text.strip()
+            image, text = Path(image), text.strip()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             form = '{"file": "cats/1.png", "text": "a grey cat"}'
             raise InputError(f"{file}: line {number} is not of the form {form}; mend or remove it") from error

@@ -34,7 +34,7 @@ class Pairs(NamedTuple):
 
 
 def open_split(name: str, split: str) -> Speech:
-    """The takes of a prepared TFDS set: its features `audio`, at 8 kHz or the rate that it states, and `label`.
+    """The takes of a prepared TFDS set: its features `audio`, samples at 8 kHz, and `label`.
 
     Raises:
       InputError: not prepared, prepared as TFRECORD, without speech or classes, or without this split.
@@ -44,19 +44,17 @@ def open_split(name: str, split: str) -> Speech:
         raise InputError(f"data.audio={name}: its features are {', '.join(sorted(features))}; it needs audio and label")
     if split not in builder.info.splits:
         raise InputError(f"data.audio={name}: it has no {split} split; it has {', '.join(builder.info.splits)}")
-    rate = getattr(features["audio"], "sample_rate", None) or audio.RATE
 
     def build() -> dict[str, np.ndarray]:
         takes, labels = [], []
         for example in tfds.examples(builder, split):
             samples = np.asarray(example["audio"])
-            samples = samples / 2**15 if samples.dtype.kind == "i" else samples
-            takes.append(audio.resample(samples, rate))
+            takes.append(samples / 2**15 if samples.dtype.kind == "i" else samples)
             labels.append(example["label"])
         return {"mels": audio.log_mels(takes), "labels": np.array(labels, np.int32)}
 
     constants = [audio.RATE, audio.WINDOW, audio.HOP, audio.FRAMES, audio.BANDS, audio.FLOOR]
-    identity = [[file.stamp for file in tfds.files_of(builder, split)], rate, constants]
+    identity = [[file.stamp for file in tfds.files_of(builder, split)], constants]
     arrays = cache.cached(f"{name}-{split}-speech", identity, build)
     return Speech(name, arrays["mels"], arrays["labels"], tuple(features["label"].names))
 

@@ -101,15 +101,20 @@ def open_builder(name: str) -> tuple:
     """TFDS's builder of a prepared set, and its features by name.
 
     Raises:
-      InputError: not prepared, or prepared as TFRECORD.
+      InputError: not prepared, prepared as TFRECORD, or of features that TFDS cannot read without TensorFlow.
     """
     folder = find(name, data_dir())
     if folder is None:
         raise InputError(f"data set {name} is not prepared in {data_dir()}; run: gen-jax prepare {name}")
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder_from_directory(folder)
-    return builder, dict(builder.info.features.items())
+    try:
+        builder = tfds.builder_from_directory(folder)
+        return builder, dict(builder.info.features.items())
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"data set {name} has features that TFDS reads by {error.name} only; use another set"
+        ) from error
 
 
 def _source(name: str, builder, split: str, text: str, splits: list[str]) -> Source:

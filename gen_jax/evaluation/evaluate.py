@@ -83,7 +83,7 @@ def evaluate(
     check_same_data(train, run.path)
     used = min(limit, test.spec.size) if limit else test.spec.size
     on_test = {
-        "objective": to_json(run.config.objective),
+        "objective": to_json(run.config).get("objective", {}),
         "images": used,
         "data": f"{test.name} {test.split}",
         "data_sha256": test.fingerprint(),

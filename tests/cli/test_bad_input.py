@@ -23,8 +23,8 @@ def world(tmp_path_factory):
     train(shrunk("vae_digits", root, train__steps=4, train__checkpoint_every=2), root / "run")
     train(shrunk("gan_digits", root, train__steps=1, train__log_every=1), root / "gan")
     shutil.copytree(root / "run", root / "truncated")
-    for path in (root / "truncated/checkpoints/4").rglob("*"):
-        if path.is_file() and path.stat().st_size > 2000:
+    for path in (root / "truncated/checkpoints/4").rglob("d/*"):
+        if path.stat().st_size > 2000:
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     shutil.copytree(root / "run", root / "no_meta")
     (root / "no_meta/config.json").write_text('{"seed": 0,')
@@ -108,7 +108,7 @@ CASES = {
     "directory of something else": ("train --workdir=full", "is not empty and not a run directory"),
     "run of another config": ("train --config=gan_digits --workdir=run", "is the run of another config"),
     "run with a broken config": ("sample no_meta", "cannot be read"),
-    "truncated checkpoint": ("sample truncated", "move it away to go on from step 2"),
+    "truncated checkpoint": ("sample truncated", "OUT_OF_RANGE); the one before it: --step=2"),
     "run that is none": ("sample full", "no run in full"),
     "no run": ("sample", "which run?"),
     "no such step": ("sample run --step=3", "no checkpoint of step 3 in run; there are: 2, 4"),
@@ -185,17 +185,34 @@ def test_read_only_directory(tmp_path, monkeypatch, capsys):
         assert "cannot make locked/run" in capsys.readouterr().err
 
 
-def test_checkpoint_that_is_damaged_is_not_lost_by_training_on(world, monkeypatch, capsys):
-    monkeypatch.chdir(world)
+def test_checkpoint_that_is_damaged_is_not_lost_by_training_on(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(world / "truncated", "truncated")
+    assert main(["sample", "truncated", "--step=2"]) == 0
     config = json.loads((world / "truncated/config.json").read_text())
     flags = ["--config.data.name=npz", f"--config.data.path={config['data']['path']}"]
     flags += ["--config.mesh.devices=1", "--config.model.latent_size=4", "--config.train.log_every=1"]
     flags += ["--config.model.encoder.widths=32", "--config.model.decoder.widths=32"]
     flags += ["--config.train.steps=4", "--config.train.checkpoint_every=2", "--config.train.sample_every=0"]
-    before = snapshot(world / "truncated/checkpoints")
-    assert main(["train", "--config=vae_digits", "--workdir=truncated", *flags]) == 2
-    assert "move it away to go on from step 2" in capsys.readouterr().err
-    assert snapshot(world / "truncated/checkpoints") == before
+    before = snapshot(tmp_path / "truncated/checkpoints")
+    capsys.readouterr()
+    assert main(["train", "--config=vae_digits", "--workdir=truncated", *flags]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    (line,) = (line for line in lines if line.startswith("checkpoint truncated/checkpoints/4 is damaged (leaf "))
+    assert line.endswith("OUT_OF_RANGE): set aside as 4.damaged; going on from step 2") and "resumed at step 2" in lines
+    after = snapshot(tmp_path / "truncated/checkpoints")
+    assert before.items() <= {k.replace("/4.damaged/", "/4/"): after[k] for k in after if "/4/" not in k}.items()
+    assert main(["sample", "truncated"]) == 0
+
+
+def test_damaged_checkpoint_that_is_the_only_one(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(world / "truncated", "run")
+    shutil.rmtree("run/checkpoints/2")
+    before = snapshot(tmp_path)
+    assert main(["sample", "run"]) == 2
+    assert capsys.readouterr().err.strip().endswith("OUT_OF_RANGE); there is none before it")
+    assert snapshot(tmp_path) == before
 
 
 def test_debug_shows_where_it_came_from():

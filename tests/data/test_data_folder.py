@@ -1,5 +1,6 @@
 import json
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -307,6 +308,16 @@ def test_twins_lie_in_a_second_folder(twins):
     assert (test.resident["condition"]["image"] == pixels[[9]]).all()
 
 
+def test_a_twin_of_the_same_ending_goes_before_another(tmp_path, write):
+    (tmp_path / "twins").mkdir()
+    for grey, name in ((0, "1.jpg"), (100, "1.png"), (200, "2.png"), (255, "2.webp")):
+        Image.fromarray(np.full((8, 8), grey, np.uint8)).save(tmp_path / "twins" / name)
+    for name in ("1.jpg", "1.png", "2.png"):
+        write(tmp_path / "images" / name)
+    dataset = open_folder(tmp_path / "images", condition_path=str(tmp_path / "twins"))
+    assert dataset.resident["condition"]["image"][:, 4, 4, 0].tolist() == [0, 100, 200]
+
+
 def test_twins_are_resized_as_images_are(twins, picture):
     images, edges, pixels = twins
     for mode in ("crop", "stretch"):
@@ -347,3 +358,31 @@ def test_twins_that_lack_or_are_broken_are_named(twins, tmp_path):
         open_folder(images, condition_path=str(tmp_path / "absent"))
     with pytest.raises(InputError, match="data.condition_path=x: data.name=digits takes none"):
         data.make(name="digits", batch_size=4, condition_path="x")
+
+
+def test_a_flip_turns_the_twin_too(twins):
+    images, edges, _ = twins
+    options = {"condition_path": str(edges), "flip": True, "batch_size": 11}
+    train = open_folder(images, **options)
+    batch = train.batch(0, np.arange(11))
+    out = jax.device_get(train.transform(batch, jax.random.key(0), 0))
+    turned = (out["image"] == batch["image"][:, :, ::-1]).all((1, 2, 3))
+    assert 0 < turned.sum() < 11
+    expected = batch["condition"]["image"].copy()
+    expected[turned] = expected[turned][:, :, ::-1]
+    assert (out["condition"]["image"] == expected).all()
+    test = open_folder(images, **options, split="test")
+    batch = test.batch(0, np.arange(1))
+    out = [test.transform(batch, jax.random.key(n), 0)["condition"]["image"] for n in range(8)]
+    assert (np.asarray(out) == batch["condition"]["image"]).all()
+
+
+def test_the_test_twins_follow_the_train_twins(tmp_path, write):
+    for name in ("train/1", "test/2"):
+        write(tmp_path / "images" / f"{name}.png")
+        write(tmp_path / "twins" / f"{name}.png", channels=1)
+    options = {"condition_path": str(tmp_path / "twins")}
+    shape = lambda: open_folder(tmp_path / "images", **options, split="test").resident["condition"]["image"].shape
+    assert shape() == (1, 8, 8, 1)
+    write(tmp_path / "twins" / "train" / "1.png")  # of colour now
+    assert shape() == (1, 8, 8, 3)  # and not from the cache

@@ -1,8 +1,12 @@
+import json
+import sys
+
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from gen_jax import data
-from gen_jax.data import speech
+from gen_jax.data import audio, condition, speech, tfds
 from gen_jax.errors import InputError
 
 
@@ -62,10 +66,57 @@ def test_digits_are_said(tfds_data):
         assert len(takes.mels) == {"train": 2700, "test": 300}[split]
         known = {mel.tobytes(): label for mel, label in zip(takes.mels, takes.labels, strict=True)}
         assert len(known) == len(takes.mels)
-        condition = dataset.resident["condition"]
-        assert condition["audio"].dtype == np.float32
-        heard = [known[mel.tobytes()] for mel in condition["audio"]]  # of this split, or a KeyError
-        assert (np.array(heard) == condition["label"]).all()
+        found = dataset.resident["condition"]
+        assert found["audio"].dtype == np.float32
+        heard = [known[mel.tobytes()] for mel in found["audio"]]  # of this split, or a KeyError
+        assert (np.array(heard) == found["label"]).all()
+
+
+def test_a_take_as_a_file_says_what_it_says_in_the_set(tfds_data, tmp_path):
+    import tensorflow_datasets
+
+    records = tensorflow_datasets.data_source("free_spoken_digit", split="test")
+    takes = speech.open_split("free_spoken_digit", "test")
+    for number in (0, 150):
+        wavfile.write(tmp_path / "take.wav", 8000, records[number]["audio"])
+        found = condition.parse("audio", data.Condition("audio", (100, 40)), str(tmp_path / "take.wav"))
+        np.testing.assert_allclose(found, takes.mels[number], atol=1e-5)
+        assert takes.labels[number] == records[number]["label"]
+
+
+def test_takes_of_a_set_of_ones_own(prepared):
+    from tensorflow_datasets import features
+
+    low = np.int16(1000 * np.sin(2 * np.pi * 440 * np.arange(8000) / 8000))
+    words = {
+        "audio": features.Tensor(shape=(None,), dtype=np.int16),
+        "label": features.ClassLabel(names=["low", "none"]),
+    }
+    prepared("tones", words, {"train": [{"audio": low, "label": 0}, {"audio": low[:100], "label": 0}]})
+    takes = speech.open_split("tones", "train")
+    np.testing.assert_allclose(takes.mels[0], audio.log_mel(low / 32768), atol=1e-5)
+    assert takes.labels.tolist() == [0, 0] and takes.class_names == ("low", "none")
+    with pytest.raises(InputError, match="data.audio=tones: it has no test split; it has train"):
+        speech.open_split("tones", "test")
+    with pytest.raises(InputError, match="data.audio=tones: nobody says none; it says low, none"):
+        speech.pair(takes, takes.class_names, size=3, seed=0)
+
+
+def test_features_that_need_tensorflow_are_refused(prepared, monkeypatch):
+    from tensorflow_datasets import features
+
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    prepared("sound", {"label": features.ClassLabel(names=["a"])}, {"train": [{"label": 0}]})
+    file = tfds.find("sound", tfds.data_dir()) / "features.json"
+    audio_feature = {
+        "pythonClassName": "tensorflow_datasets.core.features.audio_feature.Audio",
+        "audio": {"dtype": "int64"},
+    }
+    content = json.loads(file.read_text())
+    content["featuresDict"]["features"]["audio"] = audio_feature
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="data set sound has features that TFDS reads by tensorflow only"):
+        speech.open_split("sound", "train")
 
 
 def test_speech_is_looked_up_as_needed_where_it_has_no_room(tfds_data):

@@ -109,6 +109,21 @@ def test_captions_may_be_bytes_or_left_out(tfds_data):
     assert len({dataset.fingerprint() for dataset in (*read.values(), short)}) == 4
 
 
+def test_captions_of_a_set_with_a_test_split(prepared, picture):
+    from tensorflow_datasets import features
+
+    texts = {"train": ["Eine Käfer?", "zwei Käfer"], "validation": ["nie gelesen"], "test": ["drei lange Wörter, zwei"]}
+    rows = {split: [{"image": picture(n), "text": t} for n, t in enumerate(all_)] for split, all_ in texts.items()}
+    prepared("told", {"image": features.Image(shape=(8, 8, 3)), "text": features.Text()}, rows)
+    for _ in range(2):  # the second time from the cache
+        train, test = (data.make(name="told", batch_size=2, split=split) for split in ("train", "test"))
+        (condition,) = train.spec.conditions.values()
+        assert test.spec.conditions == {"text": condition}
+        assert condition.names[3:] == ("käfer", "zwei", "drei", "eine", "lange", "wörter") and condition.shape == (6,)
+        told = [[describe(condition, row) for row in d.resident["condition"]["text"]] for d in (train, test)]
+        assert told == [["eine käfer", "zwei käfer"], ["drei lange wörter zwei"]]
+
+
 def test_not_prepared_is_said_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     start = time.monotonic()

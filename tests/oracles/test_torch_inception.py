@@ -50,6 +50,8 @@ POOLS = {
     "halve": lambda x: F.max_pool2d(x, 3, 2),
 }
 
+pytestmark = pytest.mark.extra
+
 
 def unit(weights, name, x, channels, kernel, stride=1, padded=True):
     """Convolution, batch norm, ReLU; a name that `weights` lacks gets random ones first, statistics too."""

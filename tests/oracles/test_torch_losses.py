@@ -10,6 +10,8 @@ from gen_jax.losses import adversarial, bounds, divergences, likelihoods, penalt
 torch = pytest.importorskip("torch", reason="PyTorch is an optional oracle: install gen_jax[torch]")
 F = torch.nn.functional
 
+pytestmark = pytest.mark.extra
+
 RNG = np.random.default_rng(0)
 REAL, FAKE = RNG.normal(size=(2, 16)) * 3.0
 PARAMS = {"kernel": 0.5 * RNG.normal(size=(3, 3, 2, 4)), "head": RNG.normal(size=(6, 6, 4))}

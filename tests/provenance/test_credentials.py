@@ -17,6 +17,8 @@ from gen_jax.provenance import check_identity, credentials, inspect, make_identi
 from gen_jax.provenance.pictures import write_animation, write_png
 from gen_jax.provenance.records import PNG, png_chunks
 
+pytestmark = pytest.mark.extra
+
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 RECORD = {"Comment": "AI-generated", "Config-SHA256": "ab" * 32, "Step": 300, "Seed": 7}
 ABSENT = "absence proves nothing"

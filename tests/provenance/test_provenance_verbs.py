@@ -35,6 +35,7 @@ def test_unsigned_sample_is_a_claim_only(run, tmp_path, capsys):
     assert main(["inspect", str(tmp_path / "nowhere.png")]) == 2
 
 
+@pytest.mark.extra
 def test_signed_sample_is_trusted_with_its_anchor(run, tmp_path, capsys):
     pytest.importorskip("c2pa", reason="needs the extra c2pa")
     pytest.importorskip("cryptography", reason="needs the extra c2pa")

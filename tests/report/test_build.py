@@ -348,6 +348,7 @@ def browser():
         browser.close()
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 @pytest.mark.parametrize("name", ["gan_digits", "both"])
 def test_in_a_browser(name, width, scheme, pages, browser):

@@ -11,7 +11,10 @@ from gen_jax.study import make, score
 
 api = pytest.importorskip("playwright.sync_api", reason="needs playwright (development group)")
 CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"needs Debian's chromium in {CHROMIUM}")
+pytestmark = [
+    pytest.mark.extra,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"needs Debian's chromium in {CHROMIUM}"),
+]
 
 # The page takes an answer only after its pause against double clicks.
 PAUSE = 170
