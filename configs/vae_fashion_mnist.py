@@ -2,7 +2,7 @@
 
     gen-jax prepare fashion_mnist
     gen-jax train --config=vae_fashion_mnist
-    gen-jax evaluate RUN --samples=100
+    gen-jax evaluate RUN --importance_samples=100
 
 Measured on 2 cores of a shared x86-64 machine, JAX 0.10.2: 261 s. On the 10,000 test images ELBO
 -2000.0 (standard error 5.7) nats, importance-weighted NLL (k = 100) 1989.7 (standard error 5.7) nats,

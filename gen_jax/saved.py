@@ -44,8 +44,10 @@ def known(path: Path) -> Known:
     if not (path / "config.json").is_file():
         raise InputError(f"no run in {path} (no config.json); train one: gen-jax train --workdir={path}")
     try:
-        config = from_json(json.loads((path / "config.json").read_text()))
-        spec = spec_from_json(json.loads((path / "data.json").read_text())["spec"])
+        about = json.loads((path / "data.json").read_text())["spec"]
+        if "class_names" in about:
+            raise InputError(f"the run in {path} was trained by gen_jax 0.1; read it with that version")
+        config, spec = from_json(json.loads((path / "config.json").read_text())), spec_from_json(about)
     except InputError:
         raise
     except (OSError, ValueError, TypeError, KeyError) as error:

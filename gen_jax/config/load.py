@@ -245,7 +245,7 @@ def from_json(values: dict) -> ml_collections.ConfigDict:
     """
     config = ml_collections.ConfigDict(values, type_safe=False)
     if "conditional" in config.get("model", {}):
-        raise InputError("this run was trained by gen_jax 0.1; use that version: pip install 'gen_jax==0.1.0'")
+        raise InputError("this run was trained by gen_jax 0.1; go on with it with that version")
     for path, value in flatten(config).items():
         if isinstance(value, (list, tuple)):
             put(config, path, tuple(value))

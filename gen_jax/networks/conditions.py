@@ -44,9 +44,9 @@ class Embed(nn.Module):
         for name, about in self.conditions:
             if condition is None or name not in condition:
                 raise InputError(f'condition has no "{name}": this model was built with it, so give every image one')
-            total += {"label": self._label, "tokens": self._tokens, "audio": self._audio, "image": self._image}[
-                about.kind
-            ](name, about, condition[name])
+            total += {"label": self._label, "tokens": self._tokens, "audio": self._audio}.get(about.kind, self._image)(
+                name, about, condition[name]
+            )
         return total
 
     def _table(self, name, rows):
