@@ -275,7 +275,7 @@ def test_another_model_is_refused_and_not_taken_for_damage(change, expected, fol
     state = make_state(8)
     other = State(**{**vars(state), "params": {"net": change(state.params["net"])}})
     before = contents(folder)
-    with pytest.raises(InputError, match="is of another model") as caught:
+    with pytest.raises(InputError, match="^checkpoint .*/8 is of another model: .* that saved it$") as caught:
         latest(folder, abstract_of(other))
     assert expected in str(caught.value) and "\n" not in str(caught.value) and contents(folder) == before
 
@@ -298,15 +298,19 @@ def test_only_finished_folders_are_steps(folder):
 
 
 def test_state_may_be_donated_at_once(tmp_path):
-    forget = jax.jit(lambda tree: jax.tree.map(jnp.zeros_like, tree), donate_argnums=0)
+    """The next step writes over the buffers while the checkpoint is being written."""
+    step = jax.jit(lambda tree: jax.tree.map(lambda x: x + 1, tree), donate_argnums=0)
+    state = {f"leaf{i}": jnp.full((500, 1000), i, jnp.float32) for i in range(8)}
+    abstract = abstract_of(state)
     with checkpoint.opened(tmp_path) as saved:
-        state = make_state(1)
-        saved.save(1, state, {})
-        jax.block_until_ready(forget(state))
-    restored, _ = saved.restore(1, ABSTRACT)
-    assert bytes_of(restored) == bytes_of(make_state(1))
-    jax.block_until_ready(forget(restored))
-    assert bytes_of(saved.restore(1, ABSTRACT)[0]) == bytes_of(make_state(1))
+        saved.save(0, state, {})
+        for _ in range(5):
+            state = step(state)
+        jax.block_until_ready(state)
+    restored, _ = saved.restore(0, abstract)
+    assert [set(np.unique(leaf)) for leaf in restored.values()] == [{i} for i in range(8)]
+    jax.block_until_ready(step(restored))
+    assert bytes_of(saved.restore(0, abstract)[0]) == [np.full(500_000, i, np.float32).tobytes() for i in range(8)]
 
 
 def test_sharded_state_is_verified_whole_and_restored_on_other_shardings(tmp_path):
@@ -460,7 +464,11 @@ def test_two_processes_agree(tmp_path):
         subprocess.Popen([*command, str(i)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for i in (0, 1)
     ]
-    ended = [process.communicate(timeout=120) for process in started]
+    try:
+        ended = [process.communicate(timeout=120) for process in started]
+    finally:
+        for process in started:
+            process.kill()
     assert [process.returncode for process in started] == [0, 0], ended
     (steps, *said), (steps_of_1, *said_of_1) = (out[out.index("steps: ") :].splitlines() for out, _ in ended)
     assert steps == steps_of_1 == "steps: 4 2 [2, 6]"
