@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,8 +10,13 @@ import sys
 import numpy as np
 import pytest
 
-FLAGS = ["--config=vae_digits", "--config.train.steps=4", "--config.train.log_every=1", "--config.data.batch_size=16"]
-FLAGS += ["--config.model.encoder.widths=32", "--config.model.decoder.widths=32", "--config.train.checkpoint_every=2"]
+import gen_jax
+from gen_jax.runtime import checkpoint
+
+FLAGS = ["--config=vae_digits", "--config.train.log_every=1", "--config.data.batch_size=16"]
+FLAGS += ["--config.model.encoder.widths=32", "--config.model.decoder.widths=32"]
+SHORT = ["--config.train.steps=4", "--config.train.checkpoint_every=2"]
+SCORED = ["--config.train.evaluate_every=2", "--config.evaluate.extractor=random"]
 
 
 def start(workdir, devices, *more):
@@ -19,27 +25,51 @@ def start(workdir, devices, *more):
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def finish(*processes):
-    for process in processes:
-        error = process.communicate(timeout=300)[1]
-        assert process.returncode == 0, error
-
-
-def test_two_processes_equal_one(tmp_path):
+def both(workdir, *more):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"--coordinator=127.0.0.1:{free.getsockname()[1]}"
-    finish(*(start(tmp_path / "two", 1, address, "--processes=2", f"--process={i}") for i in (0, 1)))
-    finish(start(tmp_path / "one", 2))
-    two, one = (
-        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        for name in ("two", "one")
-    )
+    return [start(workdir, 1, address, "--processes=2", f"--process={i}", *more) for i in (0, 1)]
+
+
+def finish(*processes, status=(0,)):
+    errors = []
+    for process in processes:
+        errors.append(process.communicate(timeout=600)[1])
+        assert process.returncode in status, errors[-1]
+    return errors
+
+
+def rows(file):
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_two_processes_equal_one(tmp_path):
+    finish(*both(tmp_path / "two", *SHORT, *SCORED))
+    finish(start(tmp_path / "one", 2, *SHORT, *SCORED))
+    two, one = (rows(tmp_path / name / "metrics.jsonl") for name in ("two", "one"))
     assert [row["step"] for row in two] == [1, 2, 3, 4]
     for a, b in zip(two, one, strict=True):
         assert a == pytest.approx(b, rel=1e-4)
     assert (tmp_path / "two/samples/step_000004.png").exists() and (tmp_path / "two/DONE").exists()
-    import gen_jax
-
     drawn = [gen_jax.load(tmp_path / name).sample(range(4)).astype(int) for name in ("two", "one")]
     assert np.abs(drawn[0] - drawn[1]).max() <= 2
+    # Each process judges for itself, and one writes: the same scores, each once.
+    two, one = (rows(tmp_path / name / "evaluations.jsonl") for name in ("two", "one"))
+    assert [(r["metric"], r["step"]) for r in two] == [(r["metric"], r["step"]) for r in one]
+    scores = [[r["value"] for r in found if r["metric"] == "fd_random"] for found in (two, one)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-2) and len(scores[0]) == 2
+    assert gen_jax.load(tmp_path / "two", step="best").step in (2, 4)
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_two_processes_saves_both_at_one_step(tmp_path):
+    processes = both(tmp_path / "run", "--config.train.steps=100000", "--config.train.checkpoint_every=0")
+    while "compiling" not in (line := processes[0].stderr.readline()):
+        assert line
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    errors = finish(*processes, status=(130, 143))
+    assert all("go on with" in error and "Traceback" not in error for error in errors)
+    (step,) = checkpoint.committed(tmp_path / "run/checkpoints")
+    assert rows(tmp_path / "run/metrics.jsonl")[-1]["step"] == step > 0
