@@ -131,7 +131,8 @@ class Writer(Checkpoints):
         """
         with self._written():
             self._orbax.wait_until_finished()
-        if jax.process_index() == 0:
+        saved, self._started = self._started, ""
+        if saved and jax.process_index() == 0:  # only a new one makes an old one superfluous
             for step in self.steps()[: -self._keep]:
                 # A folder that is half deleted must not pass for a checkpoint.
                 leaving = self.directory / f"{step}{UNFINISHED}-deleted"
@@ -145,7 +146,8 @@ class Writer(Checkpoints):
         except Exception as error:  # a full disk surfaces as any of several types, by what was being written
             with suppress(Exception):  # Orbax tells of one failed save twice, for the arrays and for its own JSON
                 self._orbax.wait_until_finished()
-            raise NotSaved(f"{self._started} could not be written ({_reason(error)})") from error
+            lost, self._started = self._started, ""
+            raise NotSaved(f"{lost} could not be written ({_reason(error)})") from error
 
     def latest(self, abstract: Any, say: Callable[[str], None]) -> tuple[Any, dict, int] | None:
         """The newest State that is read back as it was saved, its meta data and step; None where there is none.
@@ -206,12 +208,12 @@ class Writer(Checkpoints):
 @contextmanager
 def opened(directory: Path, *, keep: int = 1, read_only: bool = False) -> Iterator[Checkpoints | Writer]:
     """The checkpoints in `directory`, of which saving leaves the `keep` latest; waits for saves at the end."""
-    import orbax.checkpoint as ocp
-
     directory = Path(directory)
     if read_only:
         yield Checkpoints(directory)
         return
+    import orbax.checkpoint as ocp
+
     directory.mkdir(parents=True, exist_ok=True)
     if jax.process_index() == 0:
         for path in directory.glob(f"*{UNFINISHED}*"):

@@ -294,7 +294,10 @@ def test_only_finished_folders_are_steps(folder):
     assert (folder / "10.orbax-checkpoint-tmp").exists()
     with checkpoint.opened(folder) as saved:
         assert not list(folder.glob("*tmp*")) and (folder / "6.damaged").exists()
-    assert checkpoint.committed(folder) == [8], "the default is to keep one"
+    assert checkpoint.committed(folder) == [4, 6, 8], "nothing was saved, so nothing is superfluous"
+    with checkpoint.opened(folder) as saved:
+        saved.save(9, make_state(9), {})
+    assert checkpoint.committed(folder) == [9], "the default is to keep one"
 
 
 def test_state_may_be_donated_at_once(tmp_path):
