@@ -31,12 +31,11 @@ def shrunk(name, folder, **overrides):
         "data__name": "npz",
         "data__path": file,
         "data__batch_size": 64,
-        "train__steps": 6,
-        "train__log_every": 1,
-        "train__sample_every": 0,
-        "train__checkpoint_every": 0,
         "mesh__devices": 1,
     }
+    if "train" in load(name):
+        small |= {f"train__{n}": v for n, v in (("steps", 6), ("log_every", 1), ("sample_every", 0))}
+        small["train__checkpoint_every"] = 0
     if name.startswith("vae"):
         small["model__latent_size"] = 4
     if name in ("vae_digits", "vae_mnist"):
