@@ -43,9 +43,7 @@ class Encoder(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, images: Float[Array, "B H W C"], condition: Values = None
-    ) -> tuple[Float[Array, "B Z"], ...]:
+    def __call__(self, images: Float[Array, "B H W C"], condition: Values = None) -> tuple[Float[Array, "B Z"], ...]:
         """Images in [0, 1] -> (mean, log_std), or one array for each of `heads`."""
         activation = ACTIVATIONS[self.activation]
         x = images

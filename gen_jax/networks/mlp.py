@@ -39,9 +39,7 @@ class Encoder(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, images: Float[Array, "B H W C"], condition: Values = None
-    ) -> tuple[Float[Array, "B Z"], ...]:
+    def __call__(self, images: Float[Array, "B H W C"], condition: Values = None) -> tuple[Float[Array, "B Z"], ...]:
         """Images in [0, 1] -> (mean, log_std), or one array for each of `heads`."""
         x = _hidden(self, images.reshape(images.shape[0], -1), condition).astype(jnp.float32)
         return tuple(nn.Dense(self.latent_size, kernel_init=_glorot, name=head)(x) for head in self.heads)
