@@ -131,6 +131,12 @@ def loop(program: Program, state: State, saved, book, progress, tell, observers)
                 progress.metrics(row)
         unread.clear()
 
+    def sound():
+        """Refuses to go on from a number or a state that is none."""
+        list(rows(jax.device_get(unread)))
+        if not finite(state):
+            raise NonFinite(f"non-finite loss at step {step} (term: the updated parameters)")
+
     with processes.collected() as asked:
         for feed in program.feeds(step):
             count = min(t.steps_per_call, t.steps - step)
@@ -150,8 +156,11 @@ def loop(program: Program, state: State, saved, book, progress, tell, observers)
             step += count
             unread.append((step, count, metrics))
             if step == t.steps and program.method.fit:
+                sound()  # nothing is fitted to numbers that are none
+                began = time.monotonic()
                 state, metrics = program.fit(state)
                 unread.append((step, 1, metrics))
+                tell(f"fitted {progress.pause(began):.1f} s")
             stop = processes.must_stop(asked, step // t.steps_per_call)
             # Seen before it is saved: a kill between the two sees the same again, and loses nothing.
             for observer in observers:
@@ -161,8 +170,7 @@ def loop(program: Program, state: State, saved, book, progress, tell, observers)
                     progress.pause(began)
             if stop or due(t.checkpoint_every):
                 read()  # a state is saved once its numbers are known to be finite and the rows up to it are on disk
-                if not finite(state):
-                    raise NonFinite(f"non-finite loss at step {step} (term: the updated parameters)")
+                sound()
                 book.flush()
                 saved.save(step, state, {"step": step, "version": __version__})
             if stop:

@@ -21,6 +21,7 @@ from gen_jax.errors import InputError
 from gen_jax.evaluation import during_training
 from gen_jax.observers import Observer
 from gen_jax.runtime import checkpoint
+from gen_jax.methods import vae
 from gen_jax.train import NonFinite
 
 SMALL = {
@@ -166,6 +167,17 @@ def test_non_finite_loss_names_term_and_last_good_checkpoint(tmp_path):
     assert (tmp_path / "run/FAILED.txt").exists() and not (tmp_path / "run/DONE").exists()
     state = final(tmp_path / "run")
     assert all(np.isfinite(np.asarray(x)).all() for x in jax.tree.leaves(state))
+
+
+def test_what_is_not_finite_is_named_before_anything_is_fitted_to_it(tmp_path, monkeypatch):
+    """The last stretch is not read yet when the time to fit comes."""
+    make = vae.make
+    fit = lambda state, dataset, key: pytest.fail("fitted to what is no number")  # noqa: E731
+    monkeypatch.setattr(vae, "make", lambda *about: make(*about)._replace(fit=fit))
+    bad = {"kind": "linear", "start": 1e-3, "end": 1e36, "over": 4, "unit": "steps"}
+    config = shrunk("vae_digits", tmp_path, train__log_every=100, optimizer__learning_rate=bad)
+    with pytest.raises(NonFinite, match=r"non-finite loss at step \d+ \(term: .+\)"):
+        train(config, tmp_path / "run")
 
 
 def test_extension_is_allowed_where_no_schedule_spans_the_run(tmp_path):

@@ -94,3 +94,11 @@ class Dataset(NamedTuple):
             index = np.minimum(index, self.spec.size - 1)
             row = np.arange(batch_size, dtype=np.int32)
             yield {**self.gather(index), "index": index, "row": row, "mask": mask}
+
+
+def seen(dataset: Dataset, batch: Mapping, key: jax.Array) -> dict:
+    """A host batch as a model sees it (mirrored, binarised), uint8, on the host.
+
+    Random choices are keyed by the index in the set, so they do not depend on what an image is fetched beside.
+    """
+    return jax.device_get(dataset.transform({**batch, "row": batch["index"]}, key, dataset.seed))

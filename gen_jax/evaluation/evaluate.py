@@ -22,7 +22,7 @@ import numpy as np
 from gen_jax import data, metrics, randomness
 from gen_jax.config import to_json
 from gen_jax.data.condition import chosen
-from gen_jax.data.dataset import Dataset, floats
+from gen_jax.data.dataset import Dataset, floats, seen
 from gen_jax.errors import InputError
 from gen_jax.evaluation import extractors, scores
 from gen_jax.export.dataset import export_dataset
@@ -118,12 +118,8 @@ def _with(score, protocol):
 
 
 def as_seen(dataset: Dataset, batch: dict, seed: int) -> dict:
-    """A host batch as the model sees it (binarised as in training), uint8, on the host.
-
-    Random binarisation is keyed by the index in the set, so it does not depend on the batch.
-    """
-    batch = {**batch, "row": batch["index"]}
-    return jax.device_get(dataset.transform(batch, randomness.stream(seed, randomness.EVAL), dataset.seed))
+    """A host batch as the model sees it in an evaluation of this seed (`gen_jax.data.dataset.seen`)."""
+    return seen(dataset, batch, randomness.stream(seed, randomness.EVAL))
 
 
 def _batches(run: Run, dataset: Dataset, seed: int, used: int) -> Iterator[tuple]:

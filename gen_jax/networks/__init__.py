@@ -5,7 +5,7 @@ network, plain keyword fields. Adversarial pairs speak images in [-1, 1], encode
 
     Generator(shape, width, conditions, norm, dtype)(z [B, Z], condition, train) -> images [B, H, W, C]
     Discriminator(shape, width, conditions, norm, dtype)(images, condition, train) -> logits [B]
-    Encoder(latent_size, ..., conditions, dtype)(images, condition) -> mean [B, Z], log_std [B, Z]
+    Encoder(latent_size, ..., heads, conditions, dtype)(images, condition) -> [B, Z] a head: mean, log_std
     Classifier(classes, ..., dtype)(images) -> features [B, F], logits [B, K]
     Decoder(shape, ..., outputs, conditions, dtype)(z, condition) -> [B, H, W, C, outputs]
 

@@ -29,23 +29,20 @@ def _hidden(module: nn.Module, x, condition):
 
 
 class Encoder(nn.Module):
-    """Images -> mean and log standard deviation of q(z | x)."""
+    """Images -> one vector of latents a head: mean and log standard deviation of q(z | x), or what `heads` names."""
 
     latent_size: int
     widths: tuple[int, ...] = setting((200, 200), "units of each hidden layer", least=1)
     activation: str = setting("tanh", "activation of the hidden layers", choices=ACTIVATIONS)
+    heads: tuple[str, ...] = ("mean", "log_std")
     conditions: Conditions = ()
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, images: Float[Array, "B H W C"], condition: Values = None
-    ) -> tuple[Float[Array, "B Z"], Float[Array, "B Z"]]:
-        """Images in [0, 1] -> (mean, log_std)."""
+    def __call__(self, images: Float[Array, "B H W C"], condition: Values = None) -> tuple[Float[Array, "B Z"], ...]:
+        """Images in [0, 1] -> (mean, log_std), or one array for each of `heads`."""
         x = _hidden(self, images.reshape(images.shape[0], -1), condition).astype(jnp.float32)
-        mean = nn.Dense(self.latent_size, kernel_init=_glorot, name="mean")(x)
-        log_std = nn.Dense(self.latent_size, kernel_init=_glorot, name="log_std")(x)
-        return mean, log_std
+        return tuple(nn.Dense(self.latent_size, kernel_init=_glorot, name=head)(x) for head in self.heads)
 
 
 class Decoder(nn.Module):
