@@ -16,12 +16,14 @@ SMALL_GAN = {"model.generator.width": 8, "model.discriminator.width": 8, "model.
 CONFIGS = {
     "vae_digits": ((16, 16, 1), SMALL_MLP),
     "gan_digits": ((16, 16, 1), SMALL_GAN),
+    "gan_digits_unconditional": ((16, 16, 1), SMALL_GAN),
     "vae_mnist": ((28, 28, 1), SMALL_MLP),
     "gan_mnist": ((28, 28, 1), SMALL_GAN),
     "vae_fashion_mnist": ((28, 28, 1), {"model.latent_size": 4, **SMALL_CODERS}),
     "sngan_cifar10": ((32, 32, 3), {**SMALL_GAN, "train.critic_steps": 1}),
     "classifier": ((16, 16, 1), {"model.classifier.width": 4, "model.classifier.features": 8}),
     "reuse_digits": ((16, 16, 1), {}),
+    "random_digits": ((16, 16, 1), {}),
 }
 
 
