@@ -19,9 +19,9 @@ import gen_jax
 from gen_jax.cli.main import main
 from gen_jax.errors import InputError
 from gen_jax.evaluation import during_training
+from gen_jax.methods import vae
 from gen_jax.observers import Observer
 from gen_jax.runtime import checkpoint
-from gen_jax.methods import vae
 from gen_jax.train import NonFinite
 
 SMALL = {

@@ -12,9 +12,15 @@ from types import ModuleType
 
 from gen_jax.data.dataset import Spec
 from gen_jax.method import Method, Source
-from gen_jax.methods import classifier, gan, reuse, vae
+from gen_jax.methods import classifier, gan, random_pixels, reuse, vae
 
-METHODS: dict[str, ModuleType] = {"vae": vae, "gan": gan, "classifier": classifier, "reuse": reuse}
+METHODS: dict[str, ModuleType] = {
+    "classifier": classifier,
+    "gan": gan,
+    "random": random_pixels,
+    "reuse": reuse,
+    "vae": vae,
+}
 
 
 def make(config, spec: Spec, sources: Mapping[str, Source] | None = None) -> Method:
