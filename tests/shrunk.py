@@ -24,6 +24,11 @@ CONFIGS = {
     "classifier": ((16, 16, 1), {"model.classifier.width": 4, "model.classifier.features": 8}),
     "reuse_digits": ((16, 16, 1), {}),
     "random_digits": ((16, 16, 1), {}),
+    "forest_digits": ((16, 16, 1), {"model.trees": 2, "model.leaves": 8, "model.rows": 2000}),
+    "forest_mnist": (
+        (28, 28, 1),
+        {"model.trees": 2, "model.leaves": 8, "model.rows": 2000, "data.binarize": "threshold"},
+    ),
     "autoencoder_digits": ((16, 16, 1), SMALL_MLP),
     "autoencoder_fashion_mnist": ((28, 28, 1), {"model.latent_size": 4, **SMALL_CODERS}),
 }

@@ -12,11 +12,12 @@ from types import ModuleType
 
 from gen_jax.data.dataset import Spec
 from gen_jax.method import Method, Source
-from gen_jax.methods import autoencoder, classifier, gan, random_pixels, reuse, vae
+from gen_jax.methods import autoencoder, classifier, forest, gan, random_pixels, reuse, vae
 
 METHODS: dict[str, ModuleType] = {
     "autoencoder": autoencoder,
     "classifier": classifier,
+    "forest": forest,
     "gan": gan,
     "random": random_pixels,
     "reuse": reuse,
