@@ -17,7 +17,7 @@ CONFIGS = {
     "vae_digits": ((16, 16, 1), SMALL_MLP),
     "gan_digits": ((16, 16, 1), SMALL_GAN),
     "gan_digits_unconditional": ((16, 16, 1), SMALL_GAN),
-    "vae_mnist": ((28, 28, 1), SMALL_MLP),
+    "vae_mnist": ((28, 28, 1), {**SMALL_MLP, "train.steps_per_call": 1}),
     "gan_mnist": ((28, 28, 1), SMALL_GAN),
     "vae_fashion_mnist": ((28, 28, 1), {"model.latent_size": 4, **SMALL_CODERS}),
     "sngan_cifar10": ((32, 32, 3), {**SMALL_GAN, "train.critic_steps": 1}),
@@ -29,8 +29,8 @@ CONFIGS = {
         (28, 28, 1),
         {"model.trees": 2, "model.leaves": 8, "model.rows": 2000, "data.binarize": "threshold"},
     ),
-    "autoencoder_digits": ((16, 16, 1), SMALL_MLP),
-    "autoencoder_fashion_mnist": ((28, 28, 1), {"model.latent_size": 4, **SMALL_CODERS}),
+    "autoencoder_digits": ((16, 16, 1), {**SMALL_MLP, "model.components": 2}),
+    "autoencoder_fashion_mnist": ((28, 28, 1), {"model.latent_size": 4, "model.components": 2, **SMALL_CODERS}),
 }
 
 

@@ -26,8 +26,7 @@ from gen_jax.errors import InputError
 from gen_jax.field import Field
 from gen_jax.method import Mean, Method, State, Variables, born, mean
 from gen_jax.methods import sections
-from gen_jax.methods.vae import start_at
-from gen_jax.networks import DECODERS, ENCODERS
+from gen_jax.networks import DECODERS, ENCODERS, start_at
 from gen_jax.optimizers import Rule, descend, update_average
 
 NETWORKS = {"encoder": ENCODERS, "decoder": DECODERS}
@@ -131,10 +130,14 @@ def autoencoder(
 
     def fitted(variables: Variables, dataset: Dataset, key):
         """The Variables with a mixture fitted to the latents of every training image, in float64."""
-        compiled = jax.jit(lambda batch: encode(variables, floats(batch["image"]), chosen(conditions, floats(batch))))
-        latents = [
-            np.asarray(compiled(seen(dataset, batch, key)))[batch["mask"] > 0] for batch in dataset.sequential(BATCH)
-        ]
+
+        @jax.jit
+        def latents_of(variables, batch):  # the variables an argument: captured, they would be baked into the program
+            batch = floats(batch)
+            return encode(variables, batch["image"], chosen(conditions, batch))
+
+        batches = dataset.sequential(BATCH)
+        latents = [np.asarray(latents_of(variables, seen(dataset, b, key)))[b["mask"] > 0] for b in batches]
         latents = np.concatenate(latents).astype(np.float64)
         # Started at data points far from each other: the default, k-means, adds up in an order that its threads decide.
         seed = int(jax.random.bits(key, dtype=jnp.uint32))

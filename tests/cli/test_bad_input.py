@@ -47,7 +47,7 @@ def world(tmp_path_factory):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)).save(buffer, "PNG")
     (root / "pictures/broken.png").write_bytes(buffer.getvalue()[:200])
     np.savez(root / "floats.npz", images=np.zeros((4, 16, 16), np.float32))
-    np.savez(root / "odd.npz", images=np.zeros((40, 30, 30), np.uint8))
+    np.savez(root / "odd.npz", images=np.zeros((40, 30, 30), np.uint8), labels=np.arange(40) % 2)
     np.savez(root / "colour.npz", images=np.zeros((80, 16, 16, 3), np.uint8))
     (root / "not.npz").write_text("hello")
     (root / "raises.py").write_text("def get_config():\n    return 1 / 0\n")
