@@ -181,8 +181,11 @@ def test_scores_by_step_and_training_curves(pages, root):
     labels = [value for _, attribute, value in page.attributes if attribute == "aria-label"]
     assert any(label.startswith("fd_pixels: from 30.25 at step 2 to 12.5 at 4") for label in labels)
     rows = [json.loads(line) for line in (root / "gan_digits/metrics.jsonl").read_text().splitlines()]
-    for name in ("d", "g", "r1"):
-        assert re.search(rf"\s{name}\s+{rows[-1][name]:.4g} at step 4".replace("-", "\u2212"), page.text["training"])
+    for name in ("d", "g", "real_logit"):
+        assert re.search(
+            rf"\s{name.replace('_', ' ')}\s+{rows[-1][name]:.4g} at step 4".replace("-", "\u2212"),
+            page.text["training"],
+        )
     assert "images per second" in page.text["training"]
 
 
@@ -230,7 +233,7 @@ def test_traversals_show_the_latents_of_largest_effect(pages, runs):
     for dimension in range(start.shape[1]):
         ends = [start.copy(), start.copy()]
         ends[0][:, dimension], ends[1][:, dimension] = -3, 3
-        low, high = (jax.device_get(run.method.decode(run.variables, z)) for z in ends)
+        low, high = (jax.device_get(run.method.decode(run.variables, z, {})) for z in ends)
         effects.append(np.abs(low - high).mean())
     text = Page(pages["vae_digits"]).text["traversals"]
     told = [(int(d), float(e)) for d, e in re.findall(r"latent (\d+)\s+effect ([\d.]+)", text)]
