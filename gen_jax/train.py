@@ -22,7 +22,7 @@ from gen_jax.length import length
 from gen_jax.method import State
 from gen_jax.program import Program, build
 from gen_jax.runtime import checkpoint, directory, logbook, processes
-from gen_jax.runtime.progress import Progress, duration, short
+from gen_jax.runtime.progress import Progress, duration, opening
 from gen_jax.version import __version__
 
 
@@ -205,14 +205,3 @@ def finite(tree) -> jax.Array:
     """Whether every float of a pytree is a number."""
     floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in floats], bool))
-
-
-def opening(config, program: Program, workdir: Path, state: State, start: int):
-    """The lines that a run begins with."""
-    sizes = {name: sum(x.size for x in jax.tree.leaves(p)) for name, p in state.params.items()}
-    parts = " · ".join(f"{name} {short(size)}" for name, size in sizes.items()) or "no"
-    spec = program.dataset.spec
-    yield f"gen_jax {__version__} · run {workdir} · {program.mesh.size} x {program.mesh.devices.flat[0].platform}"
-    yield f"{parts} parameters · {spec.size:,} images {'x'.join(map(str, spec.shape))} · batch {config.data.batch_size}"
-    if start:
-        yield f"resumed at step {start}"

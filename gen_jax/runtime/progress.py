@@ -2,8 +2,13 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
+import jax
 from tqdm import tqdm
+
+from gen_jax.version import __version__
 
 PLAIN_EVERY = 10.0
 
@@ -20,6 +25,17 @@ def short(number: int) -> str:
         if number >= unit:
             return f"{number / unit:.3g}{name}"
     return str(number)
+
+
+def opening(config, program, workdir: Path, state, start: int) -> Iterator[str]:
+    """The lines that a run begins with."""
+    sizes = {name: sum(x.size for x in jax.tree.leaves(p)) for name, p in state.params.items()}
+    parts = " · ".join(f"{name} {short(size)}" for name, size in sizes.items()) or "no"
+    spec = program.dataset.spec
+    yield f"gen_jax {__version__} · run {workdir} · {program.mesh.size} x {program.mesh.devices.flat[0].platform}"
+    yield f"{parts} parameters · {spec.size:,} images {'x'.join(map(str, spec.shape))} · batch {config.data.batch_size}"
+    if start:
+        yield f"resumed at step {start}"
 
 
 class Progress:

@@ -1,5 +1,6 @@
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,7 +76,8 @@ def test_digits_are_said(tfds_data):
 def test_a_take_as_a_file_says_what_it_says_in_the_set(tfds_data, tmp_path):
     import tensorflow_datasets
 
-    records = tensorflow_datasets.data_source("free_spoken_digit", split="test")
+    folder = tfds.find("free_spoken_digit", Path(tfds_data))  # whatever folder TFDS was imported with
+    records = tensorflow_datasets.builder_from_directory(folder).as_data_source("test")
     takes = speech.open_split("free_spoken_digit", "test")
     for number in (0, 150):
         wavfile.write(tmp_path / "take.wav", 8000, records[number]["audio"])
