@@ -33,7 +33,7 @@ def equal(a, b):
 @pytest.mark.parametrize("loss", ["minimax", "relativistic"])
 def test_step_is_the_algorithm_of_the_paper(loss, tmp_path):
     """One critic update on a batch and fresh fakes, then one generator update against the new critic."""
-    config = shrunk("gan_digits", tmp_path, objective__loss=loss, **SGD, **FREE)
+    config = shrunk("gan_digits_unconditional", tmp_path, objective__loss=loss, **SGD, **FREE)
     before, after, metrics, program = run_one(config)
     generator = convnet.Generator(shape=(16, 16, 1), width=8)
     critic = convnet.Discriminator(shape=(16, 16, 1), width=8)
@@ -59,13 +59,13 @@ def test_step_is_the_algorithm_of_the_paper(loss, tmp_path):
 
 
 def test_generator_update_leaves_the_critic_bitwise_unchanged(tmp_path):
-    before, after, _, _ = run_one(shrunk("gan_digits", tmp_path, optimizer__discriminator_ratio=0.0, **SGD))
+    before, after, _, _ = run_one(shrunk("gan_digits_unconditional", tmp_path, optimizer__discriminator_ratio=0.0, **SGD))
     assert equal(before.params["discriminator"], after.params["discriminator"])
     assert not equal(before.params["generator"], after.params["generator"])
 
 
 def test_critic_is_updated_k_times_a_step(tmp_path):
-    _, after, _, program = run_one(shrunk("gan_digits", tmp_path, train__critic_steps=3))
+    _, after, _, program = run_one(shrunk("gan_digits_unconditional", tmp_path, train__critic_steps=3))
     counts = {name: int(state[0].count) for name, state in after.opt_state.items()}
     assert counts == {"discriminator": 3, "generator": 1} and program.method.draws == 4
 
@@ -75,15 +75,15 @@ DUE = ("r1", "r2")
 
 def test_lazy_penalty_is_heavier_and_rarer(tmp_path):
     """Every second step with twice the weight: step 0 has it, step 1 has not."""
-    eager = build(shrunk("gan_digits", tmp_path, **SGD))
-    lazy = build(shrunk("gan_digits", tmp_path, objective__penalty_every=2, **SGD))
-    doubled = build(shrunk("gan_digits", tmp_path, objective__r1_weight=0.2, objective__r2_weight=0.2, **SGD))
+    eager = build(shrunk("gan_digits_unconditional", tmp_path, **SGD))
+    lazy = build(shrunk("gan_digits_unconditional", tmp_path, objective__penalty_every=2, **SGD))
+    doubled = build(shrunk("gan_digits_unconditional", tmp_path, objective__r1_weight=0.2, objective__r2_weight=0.2, **SGD))
     assert lazy.variants(0, 4) == (DUE, (), DUE, ()) and eager.variants(0, 2) == (DUE, DUE)
     feed = next(lazy.feeds(0))
     with_penalty, metrics = lazy.update(lazy.init(), feed, (DUE,))
     assert float(metrics["r1"].count[0]) == 64
     assert_close(with_penalty.params, doubled.update(doubled.init(), next(doubled.feeds(0)), (DUE,))[0].params)
-    free = build(shrunk("gan_digits", tmp_path, **SGD, **FREE))
+    free = build(shrunk("gan_digits_unconditional", tmp_path, **SGD, **FREE))
     without, metrics = lazy.update(lazy.init(), feed, ((),))
     assert float(metrics["r1"].count[0]) == 0
     assert_close(without.params, free.update(free.init(), next(free.feeds(0)), ((),))[0].params)
@@ -96,7 +96,7 @@ def assert_close(a, b):
 
 def test_average_follows_its_half_life(tmp_path):
     """A half-life of one batch: the average moves half of the way."""
-    before, after, _, _ = run_one(shrunk("gan_digits", tmp_path, optimizer__average=64.0, **SGD))
+    before, after, _, _ = run_one(shrunk("gan_digits_unconditional", tmp_path, optimizer__average=64.0, **SGD))
     half = jax.tree.map(lambda x, y: (x + y) / 2, before.params["generator"], after.params["generator"])
     assert_close(after.average.params["generator"], half)
     assert set(after.average.params) == {"generator"}
@@ -111,7 +111,7 @@ def test_statistics_are_averaged_with_the_parameters(tmp_path):
 
 
 def test_class_of_a_seed_is_part_of_the_seed(tmp_path):
-    program = build(shrunk("gan_digits", tmp_path, model__condition="label"))
+    program = build(shrunk("gan_digits_unconditional", tmp_path, model__condition="label"))
     variables = variables_of(program.method, program.init())
     keys = randomness.image_keys(np.arange(40))
     labels = {"label": randomness.classes(keys, 10)}
