@@ -13,7 +13,8 @@ def _figures(text):
 
 
 def test_operations_of_a_call_and_of_an_update(tmp_path):
-    one, two = (describe(shrunk("vae_digits", tmp_path, train__steps_per_call=calls)) for calls in (1, 2))
+    each = lambda calls: {"train__steps_per_call": calls, "train__log_every": calls}
+    one, two = (describe(shrunk("vae_digits", tmp_path, **each(calls))) for calls in (1, 2))
     call, update = _figures(one)
     assert call == update
     assert _figures(two) == [float(f"{2 * update:.3g}"), update]

@@ -59,7 +59,9 @@ def test_step_is_the_algorithm_of_the_paper(loss, tmp_path):
 
 
 def test_generator_update_leaves_the_critic_bitwise_unchanged(tmp_path):
-    before, after, _, _ = run_one(shrunk("gan_digits_unconditional", tmp_path, optimizer__discriminator_ratio=0.0, **SGD))
+    before, after, _, _ = run_one(
+        shrunk("gan_digits_unconditional", tmp_path, optimizer__discriminator_ratio=0.0, **SGD)
+    )
     assert equal(before.params["discriminator"], after.params["discriminator"])
     assert not equal(before.params["generator"], after.params["generator"])
 
@@ -77,7 +79,9 @@ def test_lazy_penalty_is_heavier_and_rarer(tmp_path):
     """Every second step with twice the weight: step 0 has it, step 1 has not."""
     eager = build(shrunk("gan_digits_unconditional", tmp_path, **SGD))
     lazy = build(shrunk("gan_digits_unconditional", tmp_path, objective__penalty_every=2, **SGD))
-    doubled = build(shrunk("gan_digits_unconditional", tmp_path, objective__r1_weight=0.2, objective__r2_weight=0.2, **SGD))
+    doubled = build(
+        shrunk("gan_digits_unconditional", tmp_path, objective__r1_weight=0.2, objective__r2_weight=0.2, **SGD)
+    )
     assert lazy.variants(0, 4) == (DUE, (), DUE, ()) and eager.variants(0, 2) == (DUE, DUE)
     feed = next(lazy.feeds(0))
     with_penalty, metrics = lazy.update(lazy.init(), feed, (DUE,))

@@ -5,9 +5,9 @@ import json
 import pytest
 from PIL import Image
 from shrunk import shrunk
+from shrunk import trained as train
 
 from gen_jax.cli.main import main
-from gen_jax.train import train
 
 
 @pytest.fixture(scope="module")
