@@ -4,7 +4,8 @@
     gen-jax train --config=forest_mnist
     gen-jax evaluate RUN --images=1000
 
-Measured: TODO_NUMBER s.
+NOT measured as it stands. Measured on a prototype (8 trees, the counts of 20,000 images, busy machine): 46 s and 0.8 GB
+to grow, 91.4 nats on 1,000 images held out of the training set; vae_mnist has 89.33 on the test set.
 """
 
 from gen_jax.config import base
