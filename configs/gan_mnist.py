@@ -3,7 +3,7 @@
     gen-jax prepare mnist
     gen-jax train --config=gan_mnist
 
-Grey MNIST was NOT measured: the copy of `mnist` at hand held the images of Fashion-MNIST. Measured instead on real
+Grey MNIST is not measured yet: the copy of `mnist` at hand for gen_jax 0.1 held Fashion-MNIST. Measured instead on real
 digits in their fixed binarisation,
 
     gen-jax train --config=gan_mnist --config.data.name=binarized_mnist

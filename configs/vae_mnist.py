@@ -7,7 +7,7 @@
 Different from the paper: the analytic KL, batch 96, and one cosine in place of eight learning rates, so that it ends in
 ten CPU minutes.
 
-The likelihood on dynamically binarised MNIST was NOT measured: the copy of `mnist` at hand held the images of
+The likelihood on dynamically binarised MNIST is not measured yet: the copy of `mnist` at hand for gen_jax 0.1 held
 Fashion-MNIST. Measured instead on the literature's fixed binarisation, which is another data set,
 
     gen-jax train --config=vae_mnist --config.data.name=binarized_mnist --config.data.binarize=none
