@@ -73,10 +73,10 @@ def opened(path: Path, mesh: Mesh, step: int | None = None) -> tuple[Known, Stat
       InputError: no run there, no such checkpoint, or a damaged one.
     """
     run = known(path)
-    if not (path / "checkpoints").is_dir() or not checkpoint.committed(path / "checkpoints"):
+    steps = checkpoint.committed(path / "checkpoints")
+    if not steps:
         raise InputError(f"no checkpoint in {path} yet; let it train up to train.checkpoint_every")
     with checkpoint.opened(path / "checkpoints", read_only=True) as saved:
-        steps = saved.steps()
         if step is not None and step not in steps:
             raise InputError(f"no checkpoint of step {step} in {path}; there are: {', '.join(map(str, steps))}")
         abstract = abstract_state(run.spec, run.method, mesh, run.sources)

@@ -1,10 +1,9 @@
 """Generative families, and the classifier that measures them: config -> Method, one file each.
 
 A family is a module with `make(config, spec) -> Method` (`make(config, spec, sources)` where its config has a section
-`source`) and FIELDS, the rows of its config. It may have NETWORKS
-(section of config.model -> architectures by name) and DEFAULTS, its own defaults for rows that it shares with others.
-Adding one is such a file and a line here; a script outside the package adds its own to METHODS before it makes a
-config.
+`source`) and FIELDS, the rows of its config. It may have NETWORKS (section of config.model -> architectures by name)
+and DEFAULTS, its own defaults for rows that it shares with others. Adding one is such a file and two lines here, its
+import and its name; a script outside the package adds its own to METHODS before it makes a config.
 """
 
 from collections.abc import Mapping
