@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from sklearn.mixture import GaussianMixture
 
 from gen_jax import optimizers
 from gen_jax.data.condition import chosen
@@ -130,6 +129,9 @@ def autoencoder(
 
     def fitted(variables: Variables, dataset: Dataset, key):
         """The Variables with a mixture fitted to the latents of every training image, in float64."""
+        from sklearn.mixture import (
+            GaussianMixture,
+        )  # here, since it takes four seconds and every command reads this file
 
         @jax.jit
         def latents_of(variables, batch):  # the variables an argument: captured, they would be baked into the program
