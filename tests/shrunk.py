@@ -3,6 +3,7 @@
 import fcntl
 
 import numpy as np
+import pytest
 
 from gen_jax.config import load
 from gen_jax.evaluation.during_training import observers
@@ -32,6 +33,14 @@ CONFIGS = {
     "autoencoder_digits": ((16, 16, 1), {**SMALL_MLP, "model.components": 2}),
     "autoencoder_fashion_mnist": ((28, 28, 1), {"model.latent_size": 4, "model.components": 2, **SMALL_CODERS}),
 }
+
+# What compiles longest: its rows of the tables are slow tests.
+HEAVY = {"gan_digits_unconditional", "gan_mnist", "sngan_cifar10", "autoencoder_fashion_mnist"}
+
+
+def each(names=CONFIGS):
+    """The names as the parameters of a test."""
+    return [pytest.param(name, marks=pytest.mark.slow if name in HEAVY else ()) for name in names]
 
 
 def shrunk(name, folder, **overrides):

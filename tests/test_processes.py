@@ -44,6 +44,7 @@ def rows(file):
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
     finish(*both(tmp_path / "two", *SHORT, *SCORED))
     finish(start(tmp_path / "one", 2, *SHORT, *SCORED))

@@ -99,6 +99,7 @@ def test_what_does_not_go_with_the_data_is_refused(tmp_path):
     assert extractors.default(bare) == "random"
 
 
+@pytest.mark.slow
 def test_classifier_of_digits_knows_digits():
     config = load("gan_digits")
     dataset = data.make(**config.data)

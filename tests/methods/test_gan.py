@@ -47,9 +47,9 @@ def test_step_is_the_algorithm_of_the_paper(loss, tmp_path):
         return OBJECTIVES[loss](critic.apply({"params": d}, reals[i]), critic.apply({"params": d}, fakes))
 
     d, g = before.params["discriminator"], before.params["generator"]
-    d_value, d_grad = jax.value_and_grad(lambda d: play(d, g, 0).discriminator.mean())(d)
+    d_value, d_grad = jax.jit(jax.value_and_grad(lambda d: play(d, g, 0).discriminator.mean()))(d)
     d = jax.tree.map(lambda p, dp: p - 0.05 * dp, d, d_grad)
-    g_value, g_grad = jax.value_and_grad(lambda g: play(d, g, 1).generator.mean())(g)
+    g_value, g_grad = jax.jit(jax.value_and_grad(lambda g: play(d, g, 1).generator.mean()))(g)
     g = jax.tree.map(lambda p, dp: p - 0.05 * dp, g, g_grad)
     assert float(metrics["d"].total[0]) / 64 == pytest.approx(float(d_value), rel=1e-4)
     assert float(metrics["g"].total[0]) / 64 == pytest.approx(float(g_value), rel=1e-4)

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from shrunk import CONFIGS, run_of, shrunk
+from shrunk import CONFIGS, each, run_of, shrunk
 
 import gen_jax
 from gen_jax.config import load
@@ -11,18 +11,21 @@ from gen_jax.program import build
 from gen_jax.runtime import checkpoint, mesh
 from gen_jax.sample import sampler
 
+# The gradients of batch norms are small differences of long sums, which round too coarsely without optimisation.
+OPTIMISED = {"xla_backend_optimization_level": 2}
 
-def compiled(config):
+
+def compiled(config, options=None):
     """The Program, its inputs for the first update, and the compiled update."""
     program = build(config)
     feed = next(program.feeds(0))
     lowered = program.jitted.lower(program.abstract, feed, program.resident, variants=program.variants(0, 1))
-    return program, feed, lowered.compile()
+    return program, feed, lowered.compile(compiler_options=options)
 
 
-def first_step(config):
+def first_step(config, options):
     """State after one update, its metrics, both on the host, and the FLOPs of a device."""
-    program, feed, update = compiled(config)
+    program, feed, update = compiled(config, options)
     state, metrics = update(program.init(), feed, program.resident)
     numbers = {name: float(m.total[0] / m.count[0]) for name, m in metrics.items()}
     return jax.device_get(state), numbers, update.cost_analysis()["flops"]
@@ -41,12 +44,14 @@ def by_gradient(name):
     return "train" in load(name)
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if by_gradient(name)])
+@pytest.mark.parametrize("name", each(filter(by_gradient, CONFIGS)))
 def test_eight_devices_equal_one(name, tmp_path):
-    # Momentum 0 leaves the gradient in the optimiser's trace, so that it can be compared as it is.
-    sgd = {"optimizer__name": "sgd", "optimizer__b1": 0.0, "optimizer__learning_rate": 0.01}
-    one, metrics_1, flops_1 = first_step(shrunk(name, tmp_path, mesh__devices=1, **sgd))
-    eight, metrics_8, flops_8 = first_step(shrunk(name, tmp_path, mesh__devices=8, **sgd))
+    # Momentum 0 leaves the gradient in the optimiser's trace, so that it can be compared as it is. The rate is small,
+    # since a generator's gradient is that against a critic which has moved: that would amplify the critic's rounding.
+    sgd = {"optimizer__name": "sgd", "optimizer__b1": 0.0, "optimizer__learning_rate": 1e-4}
+    options = OPTIMISED if name == "sngan_cifar10" else None
+    one, metrics_1, flops_1 = first_step(shrunk(name, tmp_path, mesh__devices=1, **sgd), options)
+    eight, metrics_8, flops_8 = first_step(shrunk(name, tmp_path, mesh__devices=8, **sgd), options)
     for key in metrics_1:
         assert metrics_8[key] == pytest.approx(metrics_1[key], rel=1e-5, abs=1e-6), key
     largest = lambda x: np.max(np.abs(x), initial=0.0)  # noqa: E731
@@ -57,7 +62,7 @@ def test_eight_devices_equal_one(name, tmp_path):
     assert flops_8 <= 0.15 * flops_1
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if not by_gradient(name)])
+@pytest.mark.parametrize("name", each(name for name in CONFIGS if not by_gradient(name)))
 def test_eight_devices_draw_what_one_draws(name, shared):
     run = gen_jax.load(run_of(name, shared))
     variables = jax.device_get(run.variables)

@@ -6,7 +6,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from shrunk import CONFIGS, run_of, three, trained
+from shrunk import CONFIGS, each, run_of, three, trained
 
 import gen_jax
 from gen_jax.config import shipped
@@ -17,7 +17,7 @@ def test_every_shipped_config_is_in_the_tables():
     assert set(CONFIGS) == set(shipped())
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", each())
 def test_trains_and_is_loaded(name, shared):
     run = run_of(name, shared)
     steps = checkpoint.committed(run / "checkpoints")
@@ -30,7 +30,7 @@ def test_trains_and_is_loaded(name, shared):
     assert (run / f"samples/step_{steps[-1]:06d}.png").exists() == (loaded.method.sample is not None)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", each())
 def test_goes_on_bitwise_from_an_earlier_checkpoint(name, shared, tmp_path):
     """A method of one update starts over: the same again."""
     whole, again = run_of(name, shared), tmp_path / "again"

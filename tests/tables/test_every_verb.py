@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from shrunk import CONFIGS, run_of
+from shrunk import each, run_of
 
 import gen_jax
 from gen_jax.cli.main import main
@@ -41,7 +41,7 @@ def quick_detectors(monkeypatch):
     monkeypatch.setattr(detect, "load_config", lambda name, overrides=(): load(name, [*overrides, *steps]))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", each())
 def test_works_or_says_why_in_one_line(name, shared, tmp_path, capsys, quick_detectors):
     run = tmp_path / name
     shutil.copytree(run_of(name, shared), run)
