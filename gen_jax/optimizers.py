@@ -33,7 +33,10 @@ FIELDS = {
     "train.keep_checkpoints": Field(3, "how many of the latest checkpoints stay", least=1),
 }
 AVERAGE = {
-    "optimizer.average": Field(0.0, "half-life in images of the moving average; 0: none kept", schedule=True, least=0)
+    "optimizer.average": Field(0.0, "half-life in images of the moving average; 0: none kept", schedule=True, least=0),
+    "optimizer.average_warmup": Field(
+        0.1, "the half-life is at most this share of the images seen so far; 0: no warm-up", schedule=True, least=0
+    ),
 }
 HYPER = ("learning_rate", "b1", "b2", "eps", "weight_decay", "clip")  # the numbers of a rule
 

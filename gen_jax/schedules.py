@@ -44,6 +44,25 @@ def cosine(start: float, end: float, steps: float) -> Schedule:
     return lambda step: end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * min(step / steps, 1.0)))
 
 
+def warmed(half_life: Schedule, share: Schedule, images: int) -> Schedule:
+    """The half-life of a moving average, at most a share of the images seen so far, those of this update among them.
+
+    Without it an average is mostly the initial weights until many half-lives have passed. With it, weights that were
+    current after n0 images have the part (n0 / n) ** (log(2) / share) of the average after n: at 0.1, those of the
+    first half of the run have less than 1 % (the ramp of StyleGAN's training code; its share is 0.05).
+
+    Args:
+      half_life: in images.
+      share: 0 switches the ramp off.
+      images: seen in one update.
+    """
+
+    def at(step):
+        return min(half_life(step), share(step) * (step + 1) * images) if share(step) else half_life(step)
+
+    return at
+
+
 def make(section: float | Mapping[str, Any], *, batch_size: int, size: int, steps: int) -> Schedule:
     """A Schedule from its config: a number or a section (see the module's docstring).
 

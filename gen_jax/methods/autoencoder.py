@@ -60,7 +60,7 @@ def make(config, spec: Spec) -> Method:
         rule=sections.rule(config),
         keep_average=config.optimizer.average != 0,
         conditions=dict(conditions),
-        schedules=sections.hyper(config, spec, average=config.optimizer.average),
+        schedules=sections.hyper(config, spec),
     )
 
 

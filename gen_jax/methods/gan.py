@@ -110,7 +110,6 @@ def make(config, spec: Spec) -> Method:
         schedules=sections.hyper(
             config,
             spec,
-            average=config.optimizer.average,
             discriminator_ratio=config.optimizer.discriminator_ratio,
             **{f"{name}_weight": objective[f"{name}_weight"] for name in used},
         ),

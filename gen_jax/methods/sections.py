@@ -47,9 +47,16 @@ def schedule(config, value, spec: Spec) -> schedules.Schedule:
 
 
 def hyper(config, spec: Spec, **more) -> dict[str, schedules.Schedule]:
-    """The schedules of the rule's numbers and of `more` config values, by name: what enters a step as data."""
+    """The schedules of the rule's numbers, of the average where the method keeps one, and of `more` config values."""
     values = {name: config.optimizer[name] for name in optimizers.HYPER} | more
-    return {name: schedule(config, value, spec) for name, value in values.items()}
+    found = {name: schedule(config, value, spec) for name, value in values.items()}
+    return found | ({"average": half_life(config, spec)} if "average" in config.optimizer else {})
+
+
+def half_life(config, spec: Spec) -> schedules.Schedule:
+    """The half-life of the moving average in images, warmed up."""
+    wanted, share = (schedule(config, config.optimizer[name], spec) for name in ("average", "average_warmup"))
+    return schedules.warmed(wanted, share, config.data.batch_size)
 
 
 def rule(config) -> optimizers.Rule:

@@ -65,7 +65,7 @@ def make(config, spec: Spec) -> Method:
         rule=sections.rule(config),
         keep_average=config.optimizer.average != 0,
         conditions=dict(conditions),
-        schedules=sections.hyper(config, spec, average=config.optimizer.average, beta=config.objective.beta),
+        schedules=sections.hyper(config, spec, beta=config.objective.beta),
     )
 
 

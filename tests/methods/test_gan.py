@@ -100,14 +100,16 @@ def assert_close(a, b):
 
 def test_average_follows_its_half_life(tmp_path):
     """A half-life of one batch: the average moves half of the way."""
-    before, after, _, _ = run_one(shrunk("gan_digits_unconditional", tmp_path, optimizer__average=64.0, **SGD))
+    before, after, _, _ = run_one(
+        shrunk("gan_digits_unconditional", tmp_path, optimizer__average=64.0, optimizer__average_warmup=0, **SGD)
+    )
     half = jax.tree.map(lambda x, y: (x + y) / 2, before.params["generator"], after.params["generator"])
     assert_close(after.average.params["generator"], half)
     assert set(after.average.params) == {"generator"}
 
 
 def test_statistics_are_averaged_with_the_parameters(tmp_path):
-    before, after, _, _ = run_one(shrunk("gan_mnist", tmp_path, optimizer__average=64.0))
+    before, after, _, _ = run_one(shrunk("gan_mnist", tmp_path, optimizer__average=64.0, optimizer__average_warmup=0))
     stats = lambda state: state.collections["generator"]["batch_stats"]
     assert not equal(stats(before), stats(after))
     half = jax.tree.map(lambda x, y: (x + y) / 2, stats(before), stats(after))
