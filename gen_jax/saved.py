@@ -16,7 +16,7 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from gen_jax import methods, randomness
+from gen_jax import methods, own, randomness
 from gen_jax.config import from_json
 from gen_jax.config.load import check
 from gen_jax.data.dataset import Spec, spec_from_json
@@ -47,7 +47,7 @@ def known(path: Path) -> Known:
         about = json.loads((path / "data.json").read_text())["spec"]
         if "class_names" in about:
             raise InputError(f"the run in {path} was trained by gen_jax 0.1; read it with that version")
-        config, spec = from_json(json.loads((path / "config.json").read_text())), spec_from_json(about)
+        config, spec = from_json(own.kept(json.loads((path / "config.json").read_text()), path)), spec_from_json(about)
     except InputError:
         raise
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -7,8 +7,8 @@ is answered from them.
 
 from collections.abc import Mapping
 
-from gen_jax import data, schedules
-from gen_jax.field import Field, settings
+from gen_jax import data, own, schedules
+from gen_jax.field import Field, flatten, settings
 
 SHARED = {
     "seed": Field(0, "seed of every random choice but the data order", least=0, most=2**32 - 1),
@@ -27,9 +27,9 @@ SHARED = {
 
 def of_method(method: str) -> dict[str, Field]:
     """The rows of a method, those of its networks left out: dotted path -> Field, with the method's own defaults."""
-    from gen_jax.methods import METHODS
+    from gen_jax.methods import METHODS, family
 
-    module = METHODS[method]
+    module = family(method)
     rows = {**SHARED, **module.FIELDS}
     rows["method"] = Field(method, SHARED["method"].meaning, choices=METHODS)
     for path, default in getattr(module, "DEFAULTS", {}).items():
@@ -40,21 +40,36 @@ def of_method(method: str) -> dict[str, Field]:
 def of_network(section: str, table: Mapping, name: str) -> dict[str, Field]:
     """The rows of the network called `name` in `table`, which stands in config.model[section]."""
     rows = {f"model.{section}.name": Field(name, "architecture of this network", choices=table)}
-    return rows | {f"model.{section}.{field}": row for field, row in settings(table[name]).items()}
+    return rows | {f"model.{section}.{field}": row for field, row in settings(own.pick(table, name)).items()}
 
 
 def networks(method: str) -> dict[str, Mapping]:
     """The sections of config.model that hold a network, each with its architectures by name."""
-    from gen_jax.methods import METHODS
+    from gen_jax.methods import family
 
-    return getattr(METHODS[method], "NETWORKS", {})
+    return getattr(family(method), "NETWORKS", {})
 
 
 def rows(config: Mapping) -> dict[str, Field]:
-    """All rows of a config: its method's, and those of the architectures that it chose."""
+    """All rows of a config: its method's, those of the architectures that it chose, those of the user's own pieces.
+
+    A config that is not complete yet has the rows of the first architecture where it names none.
+    """
     found = of_method(config["method"])
     for section, table in networks(config["method"]).items():
-        found |= of_network(section, table, config["model"][section]["name"])
+        name = config.get("model", {}).get(section, {}).get("name")
+        known = name in table or own.is_reference(name)
+        found |= of_network(section, table, name if known else next(iter(table)))
+    return of_pieces(config) | found
+
+
+def of_pieces(config: Mapping) -> dict[str, Field]:
+    """The rows beside the user's own objective, data source, ...: those of the section that names the piece."""
+    found = {}
+    for path, value in flatten(config).items():
+        section, _, rest = path.partition(".")
+        if rest and section != "model" and own.is_reference(value):
+            found |= own.rows(value, section)
     return found
 
 

@@ -5,11 +5,12 @@ import difflib
 import importlib.util
 import inspect
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import ml_collections
 
+from gen_jax import own
 from gen_jax.config import fields
 from gen_jax.config.base import put
 from gen_jax.errors import InputError
@@ -47,14 +48,14 @@ def resolve(config: ml_collections.ConfigDict, overrides: Iterable[tuple[str, st
       InputError: as `load`.
     """
     _check_method(config)
-    overrides = sorted(overrides, key=lambda pair: not pair[0].endswith(".name"))
-    for path, text in overrides:
-        if path.endswith(".name"):
-            override(config, path, text)
-    complete(config, renamed={p.split(".")[1] for p, _ in overrides if p.startswith("model.") and p.endswith(".name")})
-    for path, text in overrides:
-        if not path.endswith(".name"):
-            override(config, path, text)
+    # What decides which fields there are comes first.
+    choosing = [(path, text) for path, text in overrides if path.endswith(".name") or own.is_reference(text)]
+    for path, text in choosing:
+        override(config, path, text)
+    complete(config, renamed={path.split(".")[1] for path, _ in choosing if path.startswith("model.")})
+    for pair in overrides:
+        if pair not in choosing:
+            override(config, *pair)
     check(config)
     return config.lock()
 
@@ -89,7 +90,7 @@ def _execute(name: str) -> ml_collections.ConfigDict:
 
 
 def complete(config: ml_collections.ConfigDict, renamed: Iterable[str] = ()) -> None:
-    """Gives each network the fields that its architecture has.
+    """Gives each network the fields that its architecture has, and each section those of the user's own pieces.
 
     In a section of `renamed`, whose architecture an override chose, fields of the old one are dropped; elsewhere
     a field that the architecture lacks is refused.
@@ -98,19 +99,24 @@ def complete(config: ml_collections.ConfigDict, renamed: Iterable[str] = ()) -> 
         chosen = config.get("model", {}).get(section)
         if chosen is None or "name" not in chosen:
             raise InputError(f"model.{section}.name: missing; there are: {', '.join(sorted(table))}")
-        if chosen.name not in table:
+        if chosen.name not in table and not own.is_reference(chosen.name):
             raise InputError(
                 f"model.{section}.name={chosen.name}: no such {section}; there are: {', '.join(sorted(table))}"
             )
-        own = settings(table[chosen.name])
-        foreign = sorted(name for name in chosen if name != "name" and name not in own)
+        known = settings(own.pick(table, chosen.name))
+        foreign = sorted(name for name in chosen if name != "name" and name not in known)
         if foreign and section not in renamed:
-            raise InputError(f"model.{section}.{foreign[0]}: {chosen.name} has no such field; it has: {', '.join(own)}")
+            has = f"it has: {', '.join(known)}"
+            raise InputError(f"model.{section}.{foreign[0]}: {chosen.name} has no such field; {has}")
         for name in foreign:
             del chosen[name]
-        for name, field in own.items():
+        for name, field in known.items():
             if name not in chosen:
                 chosen[name] = field.default
+    present = flatten(config)
+    for path, field in fields.of_pieces(config).items():
+        if path not in present:
+            put(config, path, field.default)
 
 
 def override(config: ml_collections.ConfigDict, path: str, text: str) -> None:
@@ -132,19 +138,10 @@ def override(config: ml_collections.ConfigDict, path: str, text: str) -> None:
                 hint = "it is model.condition now, such as label"
             raise InputError(f"{flag}: no such field; {hint}")
         at = at[name] if depth < len(sections) else at
-    field = fields.find(_rows(config), path)
+    field = fields.find(fields.rows(config), path)
     if field is None:
         raise InputError(f"{flag}: is a section; set one of its fields: {', '.join(sorted(at[last].keys()))}")
     put(config, path, parse(flag, field, text))
-
-
-def _rows(config) -> dict[str, Field]:
-    """The rows of a config that may not be complete yet."""
-    found = fields.of_method(config.method)
-    for section, table in fields.networks(config.method).items():
-        name = config.get("model", {}).get(section, {}).get("name")
-        found |= fields.of_network(section, table, name if name in table else next(iter(table)))
-    return found
 
 
 def parse(flag: str, field: Field, text: str):
@@ -181,7 +178,7 @@ def _expected(field: Field) -> str:
 def check(config: ml_collections.ConfigDict) -> None:
     """Refuses unknown fields, wrong types and values out of range, naming the field."""
     _check_method(config)
-    rows, flat = _rows(config), flatten(config)
+    rows, flat = fields.rows(config), flatten(config)
     for path, value in flat.items():
         field = fields.find(rows, path)
         if field is None:
@@ -218,7 +215,7 @@ def _check_value(path: str, field: Field, value) -> None:
     if kind is str or (kind is tuple and field.choices is not None):
         choices = list(field.choices) if field.choices is not None else [value]
         for word in [value] if kind is str else value:
-            if word not in choices:
+            if word not in choices and not (isinstance(field.choices, Mapping) and own.is_reference(word)):
                 near = difflib.get_close_matches(str(word), choices, n=1)
                 hint = f"did you mean {near[0]}? there are: " if near else "there are: "
                 raise InputError(f"{path}={word}: no such choice; {hint}{', '.join(sorted(choices))}")
@@ -250,7 +247,7 @@ def from_json(values: dict) -> ml_collections.ConfigDict:
         if isinstance(value, (list, tuple)):
             put(config, path, tuple(value))
     present = flatten(config)
-    for path, field in _rows(config).items():
+    for path, field in fields.rows(config).items():
         inside = any(p.startswith(f"{path}.") for p in present)  # a schedule stands there
         if path not in present and not inside:
             put(config, path, field.default)

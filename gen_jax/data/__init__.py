@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import PIL
 
+from gen_jax import own
 from gen_jax.data import cache, digits, folder, images, npz, order, speech, tfds, transforms
 from gen_jax.data import resize as resizing
 from gen_jax.data import text as reading
@@ -26,6 +27,7 @@ SOURCES = {
     "digits": "scikit-learn's 1,797 handwritten digits, 8x8 grey, shown at 16x16; needs no network",
     "folder": "a folder of .png .jpg .jpeg .webp files at data.path; sub-folders are classes; captions beside them",
     "npz": f"a NumPy archive at data.path with {npz.KEYS}",
+    "FILE.py:NAME": "a function of yours that returns two sources of images (docs/own.md)",
     "any other name": "any prepared TFDS image data set: mnist, cifar10:3.0.2, ... (gen-jax prepare NAME)",
 }
 
@@ -75,6 +77,7 @@ def make(
     audio: str = "",
     condition_path: str = "",
     split: str = "train",
+    **fields,
 ) -> Dataset:
     """Opens one split of a data set.
 
@@ -98,6 +101,7 @@ def make(
       audio: a TFDS set of spoken words: each image hears one of those that say its class, from the same split.
       condition_path: of a second folder, which holds for each image the one it can be asked for by (see folder.py).
       split: "train" or "test".
+      fields: what a source of the user's own is told (`name` is FILE.py:NAME, see `gen_jax.own`).
 
     Raises:
       InputError: whatever is wrong with the arguments or with the files they name.
@@ -115,7 +119,7 @@ def make(
     if name == "digits" and not image_size:
         image_size = 16
 
-    splits = _open(name, path, text != "none", condition_path)
+    splits = _open(name, path, text != "none", condition_path, fields)
     train = splits["train"]()  # settles what both splits share
     source = train if split == "train" else splits[split]()
     how = images.fit(train, image_size=image_size, channels=channels, mode=resize)
@@ -149,7 +153,7 @@ def make(
     decoded = source.size * sum(math.prod(fit.shape) for fit in how.values())
     further = source.size * 4 * sum(math.prod(c.shape) for c in conditions.values() if c.kind in ("tokens", "audio"))
     # Speech takes twenty times the room of the digits that it names: they may be held where it is looked up as needed.
-    held = _read_all(source, how, f"{Path(path).name or name}-{split}", options) if decoded <= limit else None
+    held = _read_all(source, how, f"{Path(path or name).name}-{split}", options) if decoded <= limit else None
     resident = batch(held, slice(None)) if decoded + further <= limit else None
 
     def gather(indices: np.ndarray) -> Mapping:
@@ -159,7 +163,7 @@ def make(
         return batch(read, indices)
 
     return Dataset(
-        name=name,
+        name=name.rpartition(":")[2] if own.is_reference(name) else name,
         split=split,
         seed=seed,
         spec=spec,
@@ -200,7 +204,11 @@ def _within(field: str, value: int, least: int, most: int) -> None:
         raise InputError(f"data.{field}={value}: must be {bound}")
 
 
-def _open(name: str, path: str, captions: bool, condition_path: str) -> Splits:
+def _open(name: str, path: str, captions: bool, condition_path: str, fields: Mapping) -> Splits:
+    if own.is_reference(name):
+        return own.load(name)[1](**({"path": path} if path else {}), **fields)
+    if fields:
+        raise InputError(f"data.{next(iter(fields))}: data.name={name} has no such field")
     if condition_path and name != "folder":
         raise InputError(f"data.condition_path={condition_path}: data.name={name} takes none; set data.name=folder")
     if name in ("folder", "npz"):

@@ -3,12 +3,13 @@
 A family is a module with `make(config, spec) -> Method` (`make(config, spec, sources)` where its config has a section
 `source`) and FIELDS, the rows of its config. It may have NETWORKS (section of config.model -> architectures by name)
 and DEFAULTS, its own defaults for rows that it shares with others. Adding one is such a file and two lines here, its
-import and its name; a script outside the package adds its own to METHODS before it makes a config.
+import and its name; outside the package, a config names it by `method = "FILE.py:make"` (`gen_jax.own`).
 """
 
 from collections.abc import Mapping
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
+from gen_jax import own
 from gen_jax.data.dataset import Spec
 from gen_jax.method import Method, Source
 from gen_jax.methods import autoencoder, classifier, forest, gan, random_pixels, reuse, vae
@@ -24,11 +25,19 @@ METHODS: dict[str, ModuleType] = {
 }
 
 
+def family(name: str) -> ModuleType | SimpleNamespace:
+    """What METHODS holds under `name`, or the same of a file of the user's: FILE.py:make (`gen_jax.own`)."""
+    if not own.is_reference(name):
+        return METHODS[name]
+    module, function = own.load(name)
+    return SimpleNamespace(**{**vars(module), "make": function})
+
+
 def make(config, spec: Spec, sources: Mapping[str, Source] | None = None) -> Method:
     """The Method of a config for data of this Spec, over the runs that the config names, by section.
 
     Raises:
       InputError: where choices do not go together; the message names them.
     """
-    module = METHODS[config.method]
+    module = family(config.method)
     return module.make(config, spec, sources or {}) if "source" in config else module.make(config, spec)

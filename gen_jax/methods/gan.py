@@ -100,7 +100,7 @@ def make(config, spec: Spec) -> Method:
         generator=network(GENERATORS, section="generator"),
         discriminator=network(DISCRIMINATORS, section="discriminator"),
         latent_size=config.model.latent_size,
-        game=adversarial.OBJECTIVES[objective.loss],
+        game=sections.function(adversarial.OBJECTIVES, config, "objective", "loss"),
         added=used,
         penalty_every=objective.penalty_every,
         critic_steps=config.train.critic_steps,

@@ -1,11 +1,12 @@
 """Where config objects stop: sections become networks, schedules and rules."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import jax.numpy as jnp
 import ml_collections
 
-from gen_jax import optimizers, schedules
+from gen_jax import optimizers, own, schedules
 from gen_jax.data.condition import Condition
 from gen_jax.data.dataset import Spec
 from gen_jax.errors import InputError
@@ -27,7 +28,18 @@ CONDITION = {
 def network(table: Mapping, config, section: str, **given):
     """The Flax module that config.model[section] describes: its fields are splatted into the class."""
     fields = dict(config.model[section])
-    return table[fields.pop("name")](**fields, **given, dtype=jnp.dtype(config.model.dtype))
+    name = fields.pop("name")
+    try:
+        return own.pick(table, name)(**fields, **given, dtype=jnp.dtype(config.model.dtype))
+    except TypeError as error:  # a module of the user's that lacks a field
+        raise InputError(f"model.{section}.name={name}: {error}; it takes {', '.join(given)}, dtype") from error
+
+
+def function(table: Mapping, config, section: str, field: str) -> Callable:
+    """The function that config[section][field] names, told what the config says of the FIELDS beside it."""
+    name = config[section][field]
+    found, given = own.pick(table, name), own.given(name, config, section)
+    return partial(found, **given) if given else found
 
 
 def conditions(config, spec: Spec) -> tuple[tuple[str, Condition], ...]:

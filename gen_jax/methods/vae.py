@@ -59,7 +59,7 @@ def make(config, spec: Spec) -> Method:
         encoder=network(ENCODERS, section="encoder", latent_size=config.model.latent_size),
         decoder=network(DECODERS, section="decoder", shape=spec.shape),
         latent_size=config.model.latent_size,
-        likelihood=likelihoods.LIKELIHOODS[config.objective.likelihood],
+        likelihood=sections.function(likelihoods.LIKELIHOODS, config, "objective", "likelihood"),
         log_scale=config.objective.log_scale,
         learn_scale=config.objective.scale == "learned",
         rule=sections.rule(config),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from gen_jax import schedules
+from gen_jax import own, schedules
 from gen_jax.errors import InputError
 from gen_jax.field import flatten
 from gen_jax.runtime import checkpoint, logbook
@@ -48,6 +48,7 @@ def check_same_run(config: Mapping, steps: int, workdir: Path) -> None:
     if fixed:
         shown = ", ".join(f"{k} ({old.get(k)} there, {new.get(k)} here)" for k in fixed)
         raise InputError(f"{workdir} is the run of another config: {shown}; choose another --workdir")
+    own.check_same(config, workdir)
     if "train.steps" in differ:
         sections = {f"{a}.{b}": v for a in ("objective", "optimizer") for b, v in config.get(a, {}).items()}
         tied = sorted(k for k, v in sections.items() if schedules.depends_on_run_length(v))
@@ -87,6 +88,7 @@ def claim(stack: ExitStack, config: Mapping, workdir: Path, name: str, overrides
     for section, fields in config.items():
         if isinstance(fields, Mapping) and fields.get("run") and not (workdir / section).exists():
             _keep(Path(fields["run"]), workdir / section)
+    own.keep(config, workdir)
     logbook.write_json(workdir / "config.json", config)
     logbook.write_json(workdir / "overrides.json", {"config": name, "overrides": dict(overrides or {})})
 
@@ -101,6 +103,9 @@ def _keep(run: Path, place: Path) -> None:
         inside.mkdir(parents=True, exist_ok=True)
         for name in ("config.json", "data.json"):
             shutil.copy(described.with_name(name), inside / name)
+        if described.with_name(own.KEPT).is_dir():
+            compiled = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(described.with_name(own.KEPT), inside / own.KEPT, ignore=compiled)
     temporary.rename(place)
 
 
