@@ -1,10 +1,12 @@
 """A network, a loss, a method and a data set of the user's own, in one folder outside the package."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,69 +17,10 @@ from gen_jax import own
 from gen_jax.cli.main import main
 from gen_jax.runtime import checkpoint
 
-FILES = {
-    "layers.py": """
-import jax.numpy as jnp
-from flax import linen as nn
-
-
-class Block(nn.Module):
-    width: int
-
-    @nn.compact
-    def __call__(self, x):
-        return jnp.tanh(nn.Dense(self.width)(x))
-""",
-    "net.py": """
-from typing import Any
-
-import jax.numpy as jnp
-import numpy as np
-from flax import linen as nn
-
-from gen_jax.field import setting
-
-from .layers import Block
-
-
-class Generator(nn.Module):
-    shape: tuple
-    width: int = setting(8, "units of the hidden layer", least=1)
-    conditions: tuple = ()
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, z, condition=None, train=False):
-        x = nn.Dense(int(np.prod(self.shape)))(Block(self.width)(z))
-        return jnp.tanh(x).reshape(-1, *self.shape)
-""",
-    "loss.py": """
-import jax
-
-from gen_jax.field import Field
-from gen_jax.losses.adversarial import GameLosses
-
-FIELDS = {"objective.margin": Field(1.0, "distance of a logit from 0 at which it costs nothing", least=0)}
-
-
-def wide_hinge(real_logits, fake_logits, margin):
-    return GameLosses(jax.nn.relu(margin - real_logits) + jax.nn.relu(margin + fake_logits), -fake_logits)
-""",
-    "data.py": """
-import numpy as np
-
-from gen_jax.data.source import hold_out, in_memory
-from gen_jax.field import Field
-
-FIELDS = {"data.count": Field(60, "images drawn", least=10)}
-
-
-def dots(count):
-    rng = np.random.default_rng(0)
-    images = (rng.uniform(size=(count, 16, 16, 1)) < 0.1).astype(np.uint8) * 255
-    return hold_out(in_memory(images, {"label": np.arange(count, dtype=np.int32) % 2}, ("a", "b")), every=3)
-""",
-}
+PAGE = (Path(__file__).parent.parent / "docs/own.md").read_text()
+FILES = dict(
+    re.findall(r"^```python\n# mine/(\w+\.py)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+)  # the page's example
 SHORT = {"data.batch_size": 8, "data.count": 90, "mesh.devices": 1, "objective.penalty_every": 1, "model.condition": ""}
 SHORT |= {"model.discriminator.width": 4, "model.latent_size": 4, "train.log_every": 1, "train.sample_every": 0}
 QUICK = ["--images=20", "--seeds=1", "--extractor=random", "--importance_samples=2"]
@@ -157,18 +100,6 @@ def test_what_a_piece_computes_is_what_is_trained(mine, tmp_path):
 
 
 def test_a_method_of_ones_own(mine, tmp_path):
-    (mine / "method.py").write_text(
-        "import jax.numpy as jnp\nfrom gen_jax.field import Field\nfrom gen_jax.method import Method, born\n\n"
-        "FIELDS = {'model.level': Field(0.5, 'grey level of every pixel', least=0, most=1)}\n\n"
-        "def flat(config, spec):\n"
-        "    sample = lambda variables, keys, condition, temperature:"
-        " jnp.full((keys.shape[0], *spec.shape), config.model.level)\n"
-        "    return Method(init=lambda key, example, resources: born({}), sample=sample)\n"
-    )
-    (mine / "config.py").write_text(
-        "from pathlib import Path\nfrom gen_jax.config import base\n\n"
-        "def get_config():\n    return base(f'{Path(__file__).parent}/method.py:flat')\n"
-    )
     command = ["train", f"--config={mine / 'config.py'}", "--config.model.level=0.2", f"--workdir={tmp_path / 'run'}"]
     assert main(command) == 0
     shutil.rmtree(mine)
