@@ -89,8 +89,8 @@ class Method(NamedTuple):
 
     Images are float32 [B, H, W, C] in [0, 1] wherever they enter or leave a Method. Conditions are a dict of arrays
     with leading axis B, those that `model.condition` names ({"label": int32 [B]}; {} for an unconditional model).
-    `keys` is an array [B] of typed keys, one an image, so that image i depends neither on the batch it is drawn in
-    nor on the number of devices.
+    `keys` is an array [B] of typed keys, one an image, so that image i does not depend on the batch it is drawn in.
+    On another number of devices it is the same but for rounding: one level of 256 in some 20,000 pixels.
 
     A method learns by `step`, again and again, by `fit`, once, by both (then it is fitted after its last step), or
     not at all.
