@@ -94,7 +94,7 @@ def measure(setting, fake, pairs) -> dict[str, float]:
     texture = metrics.texture_similarity(real, fake)
     memorised = metrics.memorisation(fake_features, features(setting["train"]), features(setting["test"]), q=0.05)
     values = {
-        "frechet_distance": metrics.frechet_distance(*metrics.moments(real_features), *metrics.moments(fake_features)),
+        "frechet_distance": metrics.frechet_distance(real_features, fake_features),
         "kernel_distance": metrics.kernel_distance(real_features, fake_features, subsets=1, subset_size=COUNT)[0],
         "inception_score": metrics.inception_score(probabilities(fake), splits=1)[0],
         "classes_found": metrics.label_coverage(probabilities(fake))["classes_found"],

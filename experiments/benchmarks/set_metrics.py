@@ -85,7 +85,7 @@ def compare(real, fake, rounds):
     from scipy.linalg import sqrtm
 
     def ours():
-        frechet = metrics.frechet_distance(*metrics.moments(real), *metrics.moments(fake))
+        frechet = metrics.frechet_distance(real, fake)
         return frechet, *metrics.neighbour_metrics(real, fake)
 
     def theirs():

@@ -244,8 +244,7 @@ def _verbs(asked):
     study[1].add_argument("--attention", type=int, default=5, help="make: attention checks besides; default: 5")
     study[1].add_argument("--out", default="study.html", help="make: the page; default: study.html")
     study[1].add_argument("--key", help="score: the key file that make wrote beside the page")
-    study[1].add_argument("--bootstrap", type=int, default=1000, help="score: resamples for the intervals")
-    study[1].add_argument("--seed", type=int, default=0)
+    study[1].add_argument("--seed", type=int, default=0, help="make: of the order and of the images")
     yield study
     inspect = verb("inspect", verbs.inspect, "Say what images claim of themselves, and what was verified.")
     inspect[1].add_argument("images", nargs="+", help="image files")

@@ -264,7 +264,7 @@ def study(arguments):
         if not arguments.key:
             raise InputError("--key: give the .key.json that study make wrote beside the page")
         paths = [Path(path) for path in arguments.paths]
-        found = study.score(paths, Path(arguments.key), seed=arguments.seed, bootstrap=arguments.bootstrap)
+        found = study.score(paths, Path(arguments.key))
         print(json.dumps(found, indent=1))
         return 0
     from gen_jax.data.images import evenly

@@ -5,6 +5,7 @@ metrics of sets share one pass of the extractor. `floor` is the same metric with
 the generated ones; comparable where `n_floor` is `n_generated`.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from gen_jax.runtime import logbook
 
 MOST = 10_000  # generated images where no number is asked for, and images that colour and texture look at
 PAIRS = 256  # images of which all pairs are compared
+MANY_DEAD = 0.25  # the share of features that never change from which on it is said
 
 GROUPS = ("frechet", "kernel", "neighbours", "vendi", "copies", "classes", "diversity", "colour", "texture")
 QUICK = ("frechet", "neighbours", "classes", "diversity")  # what can be looked at while training
@@ -50,6 +52,8 @@ def prepare(
         of as many test images, for all these metrics depend on how many images there are; of all where they are fewer.
     """
     reference = extractors.of_dataset(extractor, train, np.arange(train.spec.size), mesh)
+    if warning := _warning(extractor.name, reference.features):
+        print(f"warning: {warning}", file=sys.stderr)
     count = count or min(test.spec.size, MOST)
     chosen = evenly(test.spec.size, count)
     held_out = extractors.of_dataset(extractor, test, chosen, mesh)
@@ -93,6 +97,7 @@ def generated(
         "sampling_seeds": [f"{first}-{first + count - 1}" for first in firsts],
         "temperature": 1.0,
     }
+    warning = _warning(ground.extractor.name, ground.reference.features)
     records = []
     for name in rounds[0]:
         values = [scores[name][0] for scores in rounds]
@@ -107,6 +112,8 @@ def generated(
                 record |= {"spread": float(np.std(values, ddof=1)), "values": values}
         if ground.floor.get(name) is not None:
             record["floor"] = ground.floor[name]
+        if name in _distances(ground.extractor.name) and warning:
+            record["warning"] = warning
         records.append(record)
     return records
 
@@ -132,9 +139,9 @@ def _scores(
     def frechet():
         for x in (real, fake):
             metrics.check_enough(*x.shape)
-        return {fd: metrics.frechet_distance(*metrics.moments(real), *metrics.moments(fake))}
+        return {fd: metrics.frechet_distance(real, fake)}
 
-    fd, kd = ("fid", "kid") if name == "inception" else (f"fd_{name}", f"kd_{name}")
+    fd, kd = _distances(name)
     score("frechet", [fd], frechet)
     subsets = {"subsets": 100, "subset_size": min(1000, len(real), len(fake))}
     kernel = {**subsets, "kernel_seed": seed}
@@ -169,6 +176,20 @@ def _scores(
     textures = ("lbp_similarity", "glcm_contrast", "glcm_homogeneity", "glcm_energy", "glcm_correlation")
     score("texture", textures, lambda: metrics.texture_similarity(*pixels), **looked_at)
     return found
+
+
+def _distances(extractor: str) -> tuple[str, str]:
+    """The names of the Frechet and the kernel distance: FID and KID belong to the paper's network."""
+    return ("fid", "kid") if extractor == "inception" else (f"fd_{extractor}", f"kd_{extractor}")
+
+
+def _warning(extractor: str, reference: np.ndarray) -> str:
+    """That many features of the real images [N, d] never change; "" where few are so."""
+    dead, width = metrics.dead_features(reference), reference.shape[1]
+    if dead < MANY_DEAD * width:
+        return ""
+    share = f"{dead} of {width} features ({dead / width:.0%}) of extractor {extractor} are dead"
+    return f"{share}: one value for all training images; distances see the others only, so try another --extractor too"
 
 
 def lower_is_better(metric: str) -> bool:

@@ -87,7 +87,30 @@ def moments(
     return features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))
 
 
-def frechet_distance(
+def dead_features(features: Float[Array | np.ndarray, "N d"]) -> int:
+    """How many of the d features have one value in all N rows: no distance sees them.
+
+    Raises:
+      InputError: no row, or a feature that is not finite.
+    """
+    return int(np.sum(np.ptp(checks.features(features, "features"), axis=0) == 0.0))
+
+
+def frechet_distance(real: Float[Array | np.ndarray, "N d"], fake: Float[Array | np.ndarray, "M d"]) -> float:
+    """The Frechet distance of two sets of features, by their moments (see `frechet_from_moments`).
+
+    Args:
+      real: [N, d], N >= 2.
+      fake: [M, d], M >= 2; swapping the sets changes nothing.
+
+    Raises:
+      InputError: fewer than two rows, features that are not finite or of two widths.
+    """
+    real, fake = checks.feature_sets(real, fake, least=2)
+    return frechet_from_moments(*moments(real), *moments(fake))
+
+
+def frechet_from_moments(
     mean1: Float[np.ndarray, " d"],
     cov1: Float[np.ndarray, "d d"],
     mean2: Float[np.ndarray, " d"],
@@ -97,8 +120,9 @@ def frechet_distance(
 
         |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))
 
-    The trace of the root is the sum of the roots of the eigenvalues of C1^(1/2) C2 C1^(1/2), a symmetric
-    positive semi-definite matrix: real numbers throughout, for rank-deficient covariances too.
+    With C1 = A A^T and C2 = B B^T the trace of the root is the sum of the singular values of A^T B. So no root is
+    taken of a product, whose zero eigenvalues would come out as noise of 1e-16 and their roots as 1e-8: covariances
+    may be singular, as those of features that never change are.
 
     Args:
       mean1: [d], as `moments` returns it.
@@ -116,9 +140,13 @@ def frechet_distance(
         raise InputError(f"covariances are {np.shape(cov1)} and {np.shape(cov2)}; use one extractor for both")
     if not all(np.isfinite(x).all() for x in (mean1, cov1, mean2, cov2)):
         raise InputError("moments hold NaN or infinity; check the images and the extractor")
-    values, vectors = np.linalg.eigh(np.asarray(cov1, np.float64))
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-    squares = np.linalg.eigvalsh(root @ np.asarray(cov2, np.float64) @ root)
-    trace = np.trace(cov1) + np.trace(cov2) - 2.0 * np.sum(np.sqrt(np.maximum(squares, 0.0)))
+    roots = np.linalg.svd(_factor(cov1).T @ _factor(cov2), compute_uv=False).sum()
     difference = np.asarray(mean1, np.float64) - np.asarray(mean2, np.float64)
-    return float(max(difference @ difference + trace, 0.0))
+    return float(max(difference @ difference + np.trace(cov1) + np.trace(cov2) - 2.0 * roots, 0.0))
+
+
+def _factor(covariance: np.ndarray) -> np.ndarray:
+    """A [d, d] with A A^T = `covariance`; eigenvalues that are rounding, below d eps times the largest, count as 0."""
+    values, vectors = np.linalg.eigh(np.asarray(covariance, np.float64))
+    least = len(values) * np.finfo(np.float64).eps * values[-1]
+    return vectors * np.sqrt(np.where(values > least, values, 0.0))

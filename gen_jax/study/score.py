@@ -11,12 +11,12 @@ from gen_jax.errors import InputError
 from gen_jax.study.make import ANSWERS, PAGE
 from gen_jax.version import __version__
 
-# Added to the wins of each source over each other. A source that never lost would have infinite strength, and in a
-# small resample two groups of sources may be unconnected; with it every strength is finite and unique.
+# Added to the wins of each source over each other. A source that never lost would have infinite strength, and among few
+# answers two groups of sources may be unconnected; with it every strength is finite and unique.
 PSEUDO_WINS = 0.1
 
 
-def score(answers: list[Path], key: Path, *, seed: int = 0, bootstrap: int = 1000) -> dict:
+def score(answers: list[Path], key: Path) -> dict:
     """The result of a study, ready for JSON.
 
     "preference": strengths of Bradley & Terry (1952), P(A beats B) = 1 / (1 + exp(b - a)), of mean 0, by maximum
@@ -26,28 +26,28 @@ def score(answers: list[Path], key: Path, *, seed: int = 0, bootstrap: int = 100
     "real_or_fake": HYPE-infinity (Zhou et al. 2019), the share of wrong answers in percent; 50 means that raters
     could as well have guessed. Split into fakes called real (and these by source) and reals called fake.
 
-    Raters who failed an attention check are left out. Intervals are 95 % bootstrap intervals over the raters; over the
-    trials, within each source or pair, where there is one rater: expanded percentiles (Hesterberg 2015, "What
-    teachers should know about the bootstrap"), since plain ones are too narrow for few raters. They say
-    nothing of how else the images might have been drawn.
+    Raters who failed an attention check are left out. Intervals are of 95 %, by the jackknife over raters (Tukey 1958;
+    Efron & Tibshirani 1993, ch. 11): everything is computed again without each rater, which gives a standard error, and
+    the interval is that of Student's t on the log odds. Where there is one rater, the same over the trials of each
+    source or pair. They say nothing of how else the images might have been drawn. How often they hold the truth,
+    as `uv run python experiments/study_coverage.py` measures it, in percent of 2,000 studies each, whose raters differ:
+
+        raters                   2     3     4     5     8    20
+        a beats b             90.2  95.8  95.9  94.8  95.3  95.8
+        fakes called real     87.2  95.3  95.7  95.7  96.2  95.9
 
     Args:
       answers: the files that raters downloaded, one a rater.
       key: the `.key.json` beside the page.
-      seed: of the resamples.
 
     Raises:
       InputError: a file that is damaged, of another study or page, incomplete or of a rater given twice; no rater left.
     """
-    if bootstrap < 100:
-        raise InputError(f"bootstrap={bootstrap} makes no interval; use at least 100")
-    if seed < 0:
-        raise InputError(f"seed={seed}: must be >= 0")
     study = _read_key(Path(key))
     raters = _read_raters([Path(path) for path in answers], study)
     right = {trial: check["answer"] for trial, check in study["attention"].items()}
     passed = [r for r, given in raters.items() if all(given[t]["answer"] == a for t, a in right.items())]
-    # Sorted, so that the order of the files does not matter to the resamples.
+    # Sorted, so that the order of the files does not matter to a sum.
     kept = {rater: raters[rater] for rater in sorted(passed)}
     if not kept:
         raise InputError(f"none of {len(raters)} raters passed the attention checks; ask others")
@@ -57,22 +57,19 @@ def score(answers: list[Path], key: Path, *, seed: int = 0, bootstrap: int = 100
     # True where the second answer was given: right, or fake. [raters, trials]
     choices = np.array([[given[t]["answer"] == second for t in trials] for given in kept.values()])
     shown = [[study["pictures"][p]["source"] for p in study["trials"][t]["pictures"]] for t in trials]
-    groups = np.unique(["\n".join(sorted(sources)) for sources in shown], return_inverse=True)[1]
-    weights = _resamples(groups, len(kept), bootstrap, np.random.default_rng(seed))
     names = [source["name"] for source in study["sources"]]
     one = len(kept) == 1
-    tail = _tail(len(trials) if one else len(kept))
-    result = (_preference if study["kind"] == "preference" else _hype)(names, shown, choices, weights, tail)
+    result = (preference if study["kind"] == "preference" else hype)(names, shown, choices)
 
     notes = []
     if one:
         notes.append("one rater: the intervals are over trials, and no other rater is spoken for")
-    elif len(kept) < 5:
-        notes.append(f"{len(kept)} raters: intervals over so few are too narrow")
+    elif len(kept) == 2:
+        notes.append("two raters: intervals over so few are too narrow")
     if not right:
         notes.append("no attention checks: nobody could be left out")
     if any(interval["low"] == interval["high"] for interval in _intervals(result)):
-        notes.append("an interval without width: all resamples agree, which is no certainty")
+        notes.append("an interval without width: all raters agree, which is no certainty")
     kappa = None
     if one:
         notes.append("no kappa: agreement needs two raters")
@@ -103,10 +100,8 @@ def score(answers: list[Path], key: Path, *, seed: int = 0, bootstrap: int = 100
             "attention": {"checks": len(right), "rule": "every check right"},
             "intervals": {
                 "level": 0.95,
-                "method": "expanded percentile bootstrap",
-                "resampled": "trials" if one else "raters",
-                "resamples": bootstrap,
-                "seed": seed,
+                "method": "jackknife, Student's t on the log odds",
+                "over": "trials" if one else "raters",
             },
             **({"pseudo_wins": PSEUDO_WINS} if study["kind"] == "preference" else {}),
         },
@@ -133,7 +128,13 @@ def fleiss_kappa(counts: np.ndarray) -> float:
     return float((observed - chance) / (1.0 - chance))
 
 
-def _preference(names, shown, choices, weights, tail) -> dict:
+def preference(names: list[str], shown: list[list[str]], choices: np.ndarray) -> dict:
+    """Strengths of the sources `names` and how often one beats another (see `score`).
+
+    Args:
+      shown: of each trial, the source on the left and that on the right.
+      choices: bool [raters, trials], whether the right one was preferred.
+    """
     count = len(names)
     sides = np.array([[names.index(source) for source in sources] for sources in shown])
     trial = np.arange(len(shown))
@@ -141,12 +142,12 @@ def _preference(names, shown, choices, weights, tail) -> dict:
 
     def wins(weight):
         """[sources, sources]: how often the row won against the column."""
-        weight = np.broadcast_to(weight, cell.shape)
         return np.bincount(cell.ravel(), weight.ravel(), count * count).reshape(count, count)
 
-    strength = bradley_terry(wins(1.0))
-    resampled = np.array([bradley_terry(wins(weight)) for weight in weights])
-    won = wins(1.0)
+    won = wins(np.ones(cell.shape))
+    strength = bradley_terry(won)
+    without, groups = _leaving_out(shown, len(choices))
+    others = np.array([bradley_terry(wins(weight)) for weight in without])
 
     def against(strength):
         return 1.0 / (1.0 + np.exp(-strength))
@@ -157,8 +158,8 @@ def _preference(names, shown, choices, weights, tail) -> dict:
                 "name": names[i],
                 "wins": int(won[i].sum()),
                 "comparisons": int(won[i].sum() + won[:, i].sum()),
-                "strength": _with_interval(strength[i], resampled[:, i], tail),
-                "win_against_mean": _with_interval(against(strength[i]), against(resampled[:, i]), tail),
+                "strength": _with_interval(strength[i], others[:, i], groups),
+                "win_against_mean": _with_interval(strength[i], others[:, i], groups, against),
             }
             for i in np.argsort(-strength, kind="stable")
         ],
@@ -169,7 +170,7 @@ def _preference(names, shown, choices, weights, tail) -> dict:
                 "first_won": int(won[i, j]),
                 "second_won": int(won[j, i]),
                 "first_beats_second": _with_interval(
-                    against(strength[i] - strength[j]), against(resampled[:, i] - resampled[:, j]), tail
+                    strength[i] - strength[j], others[:, i] - others[:, j], groups, against
                 ),
             }
             for i in range(count)
@@ -183,19 +184,33 @@ def bradley_terry(wins: np.ndarray) -> np.ndarray:
     return choix.ilsr_pairwise_dense(wins + PSEUDO_WINS * (1.0 - np.eye(len(wins))), max_iter=10_000)
 
 
-def _hype(names, shown, choices, weights, tail) -> dict:
+def hype(names: list[str], shown: list[list[str]], choices: np.ndarray) -> dict:
+    """Shares of wrong answers, in percent (see `score`).
+
+    Args:
+      names: of the sources, without "real".
+      shown: of each trial, its one source.
+      choices: bool [raters, trials], whether the image was called fake.
+    """
     source = np.array([sources[0] for sources in shown])
     wrong = choices == (source == "real")
     everything = np.ones(len(source), bool)
+    without, groups = _leaving_out(shown, len(choices))
 
-    def rate(trials, scale=100.0):
+    def rate(trials):
         """Wrong answers among those `trials`, in percent, with its interval."""
 
-        def share(weight):
-            weight = np.broadcast_to(weight, wrong.shape)[:, trials]
-            return scale * np.sum(weight * wrong[:, trials]) / np.sum(weight)
+        def log_odds(weight):
+            right, erred = (np.sum(weight[:, trials] * answers[:, trials]) for answers in (~wrong, wrong))
+            return np.log((erred + 0.5) / (right + 0.5))  # the halves keep it finite
 
-        return _with_interval(share(1.0), np.array([share(weight) for weight in weights]), tail)
+        value = 100.0 * np.mean(wrong[:, trials])
+        others = np.array([log_odds(weight) for weight in without])
+        percent = lambda odds: 100.0 / (1.0 + np.exp(-odds))
+        found = _with_interval(log_odds(np.ones(wrong.shape)), others, groups, percent)
+        if found["low"] == found["high"]:
+            return dict.fromkeys(found, value)
+        return {"value": value, "low": min(found["low"], value), "high": max(found["high"], value)}
 
     return {
         "error_percent": rate(everything),
@@ -213,26 +228,32 @@ def _hype(names, shown, choices, weights, tail) -> dict:
     }
 
 
-def _resamples(groups: np.ndarray, raters: int, count: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """`count` bootstrap weights, [raters, 1] or, for one rater, [1, trials]; how often each is drawn."""
+def _leaving_out(shown: list[list[str]], raters: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the answers [n, raters, trials], each without one rater, and what group each left one is of [n].
+
+    Of one rater each leaves out a trial; the others of its group, the trials that show the same sources, count more
+    for it: the design fixed how many there are.
+    """
     if raters > 1:
-        return list(rng.multinomial(raters, np.full(raters, 1 / raters), size=count)[..., None].astype(float))
-    # The design fixed how many trials each group has, so a resample has as many.
-    weights = np.zeros((count, 1, len(groups)))
+        weights = 1.0 - np.eye(raters)
+        return np.repeat(weights[:, :, None], len(shown), axis=2), np.zeros(raters, int)
+    groups = np.unique(["\n".join(sorted(sources)) for sources in shown], return_inverse=True)[1]
+    size = np.bincount(groups)[groups]
+    same = groups[:, None] == groups
+    weights = np.where(same, (size / np.maximum(size - 1, 1))[:, None], 1.0) * (1.0 - np.eye(len(shown)))
+    return weights[:, None, :], groups
+
+
+def _with_interval(value: float, others: np.ndarray, groups: np.ndarray, scale=lambda x: x) -> dict:
+    """`value`, and an interval from what it is without each rater or trial [n]: both through `scale`."""
+    variance = 0.0
     for group in range(groups.max() + 1):
-        members = np.flatnonzero(groups == group)
-        weights[:, 0, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=count)
-    return list(weights)
-
-
-def _tail(count: int) -> float:
-    """The share of resamples beyond each end of a 95 % interval over `count` raters (Hesterberg 2015)."""
-    return float(scipy.stats.norm.cdf(scipy.stats.t.ppf(0.025, count - 1) * np.sqrt(count / (count - 1))))
-
-
-def _with_interval(value: float, resampled: np.ndarray, tail: float) -> dict:
-    low, high = np.quantile(resampled, [tail, 1.0 - tail])
-    return {"value": float(value), "low": float(low), "high": float(high)}
+        left = others[groups == group]
+        variance += (len(left) - 1) * np.var(left)
+    degrees = len(others) - groups.max() - 1
+    alike = variance < 1e-24  # nothing but rounding
+    wide = 0.0 if alike else scipy.stats.t.ppf(0.975, degrees) * np.sqrt(variance)
+    return {"value": float(scale(value)), "low": float(scale(value - wide)), "high": float(scale(value + wide))}
 
 
 def _intervals(node) -> list[dict]:

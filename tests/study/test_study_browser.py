@@ -110,7 +110,7 @@ def test_studies_by_click_and_by_keyboard_are_scored(tab, page, tmp_path):
     assert [a["order"] for a in first["answers"]] == list(range(12))
     assert all(a["milliseconds"] >= 150 for a in first["answers"])
 
-    found = score(files, page.with_name("study.key.json"), bootstrap=100)
+    found = score(files, page.with_name("study.key.json"))
     assert found["raters"] == {"given": 2, "kept": 2, "dropped": []} and found["fleiss_kappa"] == 1.0
     if key["kind"] == "preference":
         assert found["result"]["pairs"][0]["first_won"] == 16
