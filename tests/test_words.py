@@ -42,7 +42,7 @@ def test_the_readme_is_short_and_its_two_commands_stand_alone():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_has_flags_and_fields_that_there_are(command):
     _, verb, *words = shlex.split(command, comments=True)
-    parser = {name: parser for name, parser, _ in main._verbs([])}[verb]
+    parser = {name: parser for name, parser, _ in main._verbs()}[verb]
     overrides, words = main._split(words, "--config.")
     conditions, words = main._split(words, "--condition.")
     arguments = parser.parse_args(words)

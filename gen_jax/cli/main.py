@@ -67,8 +67,7 @@ def _terminated(signum, frame):
 
 
 def _run(argv):
-    helping = any(word in ("-h", "--help") for word in argv)
-    known = {name: (parser, function) for name, parser, function in _verbs(argv if helping else [])}
+    known = {name: (parser, function) for name, parser, function in _verbs()}
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(f"gen-jax VERB [RUN] [--flag=value] [--config.field=value]   (gen_jax {__version__})\n")
         for name, (parser, _) in known.items():
@@ -141,21 +140,16 @@ def _step(text):
     return text if text == "best" else int(text)
 
 
-def _verbs(asked):
-    """The verbs; `asked` are the words of a call for help, which shows the fields of its config."""
-    helping, chosen = bool(asked), asked[0] if asked else ""
-    config = next((word.partition("=")[2] for word in asked if word.startswith("--config=")), "gan_digits")
+def _verbs():
+    """The verbs, each with its parser. Nothing is imported for them: `--help` and a typo take no seconds."""
 
     def verb(name, function, text):
         return name, _Parser(prog=f"gen-jax {name}", description=text), function
 
     def on_config(name, function, text):
-        from gen_jax.config.help import fields_help
-
         name, parser, function = verb(name, function, text)
         parser.add_argument("--config", default="gan_digits", metavar="NAME|FILE.py[:ARG]", help="default: gan_digits")
-        if helping and name == chosen:
-            parser.epilog = fields_help(config)
+        parser.epilog = "--config.field=value: gen-jax config --config=NAME shows every field with its meaning"
         return name, parser, function
 
     def on_run(name, function, text):
