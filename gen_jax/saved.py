@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from gen_jax import methods, randomness
+from gen_jax.command import command
 from gen_jax.config import from_json
 from gen_jax.config.load import check
 from gen_jax.data.dataset import Spec, spec_from_json
@@ -42,7 +43,7 @@ def known(path: Path) -> Known:
       InputError: no run there, or one that cannot be read.
     """
     if not (path / "config.json").is_file():
-        raise InputError(f"no run in {path} (no config.json); train one: gen-jax train --workdir={path}")
+        raise InputError(f"no run in {path} (no config.json); train one: {command('train', f'--workdir={path}')}")
     try:
         about = json.loads((path / "data.json").read_text())["spec"]
         if "class_names" in about:

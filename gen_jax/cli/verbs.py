@@ -5,10 +5,10 @@ Imports stand inside the verbs: `gen-jax list` should not wait for what only tra
 
 import json
 import re
-import shlex
 import sys
 from pathlib import Path
 
+from gen_jax.command import command
 from gen_jax.errors import InputError, Interrupted
 
 MOST_SEEDS = 100_000
@@ -62,7 +62,7 @@ def train(arguments):
 
 def _again(arguments, overrides, workdir):
     changed = [f"--config.{path}={value}" for path, value in overrides.items()]
-    return shlex.join(["gen-jax", "train", f"--config={arguments.config}", *changed, f"--workdir={workdir}"])
+    return command("train", f"--config={arguments.config}", *changed, f"--workdir={workdir}")
 
 
 def _remove_empty(workdir):
@@ -365,7 +365,8 @@ def _load(arguments):
         check_identity(arguments.sign)
     run = arguments.run or arguments.run_flag
     if not run:
-        raise InputError("which run? give its directory before the flags, as in: gen-jax VERB runs/0001-gan_digits")
+        example = command("VERB", "runs/0001-gan_digits")
+        raise InputError(f"which run? give its directory before the flags, as in: {example}")
     return _open(run, arguments.step, average=not arguments.raw)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gen_jax.command import command
 from gen_jax.data import cache
 from gen_jax.data.source import File, Source, Splits, hold_out, stamped
 from gen_jax.errors import InputError
@@ -64,7 +65,7 @@ def find(name: str, root: Path) -> Path | None:
         if stored_as != "array_record":
             raise InputError(
                 f"data set {name} in {folder} is stored as {stored_as}, which only TensorFlow reads; "
-                f"prepare it again elsewhere: TFDS_DATA_DIR=OTHER gen-jax prepare {name}"
+                f"prepare it again elsewhere: TFDS_DATA_DIR=OTHER {command('prepare', name)}"
             )
         return folder
     return None
@@ -105,7 +106,7 @@ def open_builder(name: str) -> tuple:
     """
     folder = find(name, data_dir())
     if folder is None:
-        raise InputError(f"data set {name} is not prepared in {data_dir()}; run: gen-jax prepare {name}")
+        raise InputError(f"data set {name} is not prepared in {data_dir()}; run: {command('prepare', name)}")
     import tensorflow_datasets as tfds
 
     try:
