@@ -171,6 +171,7 @@ def _verbs():
 
     train = on_config("train", verbs.train, "Train a config; the same command with the same --workdir goes on.")
     train[1].add_argument("--workdir", help="the run directory; default: a new runs/NNNN-...")
+    train[1].add_argument("--resume", action="store_true", help="go on with the newest unfinished run of this config")
     train[1].add_argument("--dry_run", action="store_true", help="show shapes, sizes and cost, compile one step, exit")
     train[1].add_argument("--coordinator", help="HOST:PORT of process 0, or auto (Slurm, Cloud TPU, ...)")
     train[1].add_argument("--processes", type=int, help="how many processes, where --coordinator is an address")

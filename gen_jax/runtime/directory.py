@@ -11,6 +11,8 @@ from gen_jax.errors import InputError
 from gen_jax.field import flatten
 from gen_jax.runtime import checkpoint, logbook
 
+MOST_NAMED = 5  # runs that a message names
+
 # What may change when a run goes on: how long and how often, not what is computed.
 FREE = (
     "train.steps",
@@ -56,6 +58,29 @@ def check_same_run(config: Mapping, steps: int, workdir: Path) -> None:
                 f"train.steps={new['train.steps']}: the run in {workdir} has {old['train.steps']}, and its schedule"
                 f" {tied[0]} spans the whole run; start a new run, or give the schedule a length (over)"
             )
+
+
+def newest_unfinished(config: Mapping, steps: int, runs: Path) -> Path:
+    """The directory in `runs` of the newest run of this config that has not come to its end.
+
+    Raises:
+      InputError: there is none; the message says what there is.
+    """
+    known = sorted(path.parent for path in runs.glob("*/config.json"))
+    seen = []
+    for run in reversed(known):
+        if (run / "DONE").exists():
+            seen.append(f"{run} (done)")
+            continue
+        try:
+            check_same_run(config, steps, run)
+            return run
+        except InputError as error:
+            other = str(error).removeprefix(f"{run} is the run of another config: ").partition("; ")[0]
+            seen.append(f"{run} ({other})")
+    there = f"there are: {', '.join(seen[:MOST_NAMED])}" if seen else "there is no run"
+    more = f" and {len(seen) - MOST_NAMED} more" if len(seen) > MOST_NAMED else ""
+    raise InputError(f"--resume: no unfinished run of this config in {runs}; {there}{more}; leave it out to begin one")
 
 
 def check_same_data(dataset, workdir: Path) -> None:
