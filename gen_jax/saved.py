@@ -4,7 +4,6 @@ A run may be made over other runs: every section of its config with a field `run
 needed of them is kept in the run's own directory under the name of the section, so that a run travels alone.
 """
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from gen_jax import methods, own, randomness
+from gen_jax.command import command
 from gen_jax.config import from_json
 from gen_jax.config.load import check
 from gen_jax.data.dataset import Spec, spec_from_json
@@ -24,6 +24,7 @@ from gen_jax.errors import InputError
 from gen_jax.method import Method, Resources, Source, State, Variables, variables_of
 from gen_jax.runtime import checkpoint
 from gen_jax.runtime import mesh as meshes
+from gen_jax.runtime.files import read_sealed
 
 
 class Known(NamedTuple):
@@ -42,22 +43,37 @@ def known(path: Path) -> Known:
       InputError: no run there, or one that cannot be read.
     """
     if not (path / "config.json").is_file():
-        raise InputError(f"no run in {path} (no config.json); train one: gen-jax train --workdir={path}")
-    try:
-        about = json.loads((path / "data.json").read_text())["spec"]
-        if "class_names" in about:
-            raise InputError(f"the run in {path} was trained by gen_jax 0.1; read it with that version")
-        config, spec = from_json(own.kept(json.loads((path / "config.json").read_text()), path)), spec_from_json(about)
-    except InputError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"the run in {path} cannot be read ({error}); is config.json or data.json damaged?") from error
-    check(config)
+        raise InputError(f"no run in {path} (no config.json); train one: {command('train', f'--workdir={path}')}")
+    config, spec = _read(path / "config.json", partial(_config, path)), _read(path / "data.json", _spec)
     sources = {}
     for section in named(config):
         of = known(path / section)
         sources[section] = Source(of.method, of.spec, abstract_variables(of))
     return Known(config, spec, methods.make(config, spec, sources), sources)
+
+
+def _read(path: Path, make):
+    """What `make` makes of a file of a run; whatever it stumbles over, the file is named."""
+    values = read_sealed(path)
+    try:
+        return make(values)
+    except Exception as error:  # a foreign file may hold anything of any type
+        reason = " ".join(str(error).split())[:200]
+        reason = reason if isinstance(error, (InputError, ValueError)) else f"{type(error).__name__}: {reason}"
+        raise InputError(f"{path} cannot be used: {reason}") from error
+
+
+def _config(path: Path, values: dict) -> ml_collections.ConfigDict:
+    config = from_json(own.kept(values, path))
+    check(config)
+    return config
+
+
+def _spec(values: dict) -> Spec:
+    about = values["spec"]
+    if "class_names" in about:
+        raise InputError("this run was trained by gen_jax 0.1; read it with that version")
+    return spec_from_json(about)
 
 
 def named(config) -> dict[str, str]:

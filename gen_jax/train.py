@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gen_jax.command import command
 from gen_jax.config import to_json
 from gen_jax.errors import Interrupted
 from gen_jax.length import length
@@ -111,7 +112,7 @@ def train(
         if main:
             logbook.write_text(workdir / "DONE", f"{total}\n")
         verb = "sample" if program.method.sample else "evaluate"
-        tell(f"done {duration(progress.elapsed())} · {workdir} · next: gen-jax {verb} {workdir}")
+        tell(f"done {duration(progress.elapsed())} · {workdir} · next: {command(verb, workdir)}")
     return Result(state, program)
 
 

@@ -29,6 +29,12 @@ def compilation_cache(shared):
     enable_cache()
 
 
+@pytest.fixture(autouse=True)
+def started_as_gen_jax(monkeypatch):
+    """Commands in messages begin with gen-jax, however the tests were started."""
+    monkeypatch.setattr("gen_jax.command._start", lambda: "gen-jax")
+
+
 @pytest.fixture
 def tfds_data():
     """The folder of prepared TFDS sets; skips where there is none."""

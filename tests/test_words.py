@@ -46,7 +46,7 @@ def test_a_command_has_flags_and_fields_that_there_are(command, tmp_path, monkey
         (tmp_path / block.partition("\n")[0].removeprefix("# ")).write_text(block)
     monkeypatch.chdir(tmp_path)
     _, verb, *words = shlex.split(command, comments=True)
-    parser = {name: parser for name, parser, _ in main._verbs([])}[verb]
+    parser = {name: parser for name, parser, _ in main._verbs()}[verb]
     overrides, words = main._split(words, "--config.")
     conditions, words = main._split(words, "--condition.")
     arguments = parser.parse_args(words)

@@ -67,8 +67,7 @@ def _terminated(signum, frame):
 
 
 def _run(argv):
-    helping = any(word in ("-h", "--help") for word in argv)
-    known = {name: (parser, function) for name, parser, function in _verbs(argv if helping else [])}
+    known = {name: (parser, function) for name, parser, function in _verbs()}
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(f"gen-jax VERB [RUN] [--flag=value] [--config.field=value]   (gen_jax {__version__})\n")
         for name, (parser, _) in known.items():
@@ -141,21 +140,16 @@ def _step(text):
     return text if text == "best" else int(text)
 
 
-def _verbs(asked):
-    """The verbs; `asked` are the words of a call for help, which shows the fields of its config."""
-    helping, chosen = bool(asked), asked[0] if asked else ""
-    config = next((word.partition("=")[2] for word in asked if word.startswith("--config=")), "gan_digits")
+def _verbs():
+    """The verbs, each with its parser. Nothing is imported for them: `--help` and a typo take no seconds."""
 
     def verb(name, function, text):
         return name, _Parser(prog=f"gen-jax {name}", description=text), function
 
     def on_config(name, function, text):
-        from gen_jax.config.help import fields_help
-
         name, parser, function = verb(name, function, text)
         parser.add_argument("--config", default="gan_digits", metavar="NAME|FILE.py[:ARG]", help="default: gan_digits")
-        if helping and name == chosen:
-            parser.epilog = fields_help(config)
+        parser.epilog = "--config.field=value: gen-jax config --config=NAME shows every field with its meaning"
         return name, parser, function
 
     def on_run(name, function, text):
@@ -177,6 +171,7 @@ def _verbs(asked):
 
     train = on_config("train", verbs.train, "Train a config; the same command with the same --workdir goes on.")
     train[1].add_argument("--workdir", help="the run directory; default: a new runs/NNNN-...")
+    train[1].add_argument("--resume", action="store_true", help="go on with the newest unfinished run of this config")
     train[1].add_argument("--dry_run", action="store_true", help="show shapes, sizes and cost, compile one step, exit")
     train[1].add_argument("--coordinator", help="HOST:PORT of process 0, or auto (Slurm, Cloud TPU, ...)")
     train[1].add_argument("--processes", type=int, help="how many processes, where --coordinator is an address")

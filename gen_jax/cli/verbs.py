@@ -3,14 +3,16 @@
 Imports stand inside the verbs: `gen-jax list` should not wait for what only training needs.
 """
 
+import contextlib
 import json
 import re
-import shlex
 import sys
 from pathlib import Path
 
+from gen_jax.command import command
 from gen_jax.errors import InputError, Interrupted
 
+RUNS = Path("runs")
 MOST_SEEDS = 100_000
 
 
@@ -18,29 +20,39 @@ def train(arguments):
     """Trains a config, or goes on with a run."""
     config = _config(arguments)
     _start(arguments)
+    from gen_jax.config import to_json
     from gen_jax.evaluation.during_training import observers
+    from gen_jax.length import length
     from gen_jax.runtime import logbook
-    from gen_jax.runtime.directory import check_same_run
+    from gen_jax.runtime.directory import check_same_run, newest_unfinished
     from gen_jax.train import Failed, train
 
     overrides = dict(arguments.overrides)
     if arguments.dry_run:
         from gen_jax.cli.dry_run import describe
-        from gen_jax.config import to_json
-        from gen_jax.length import length
 
         if arguments.workdir:
             check_same_run(to_json(config), length(config).steps, Path(arguments.workdir))
         print(describe(config))
         return 0
     name = Path(arguments.config.partition(":")[0]).stem
+    if arguments.workdir and arguments.resume:
+        raise InputError(f"--resume: looks for a run in {RUNS}, and --workdir names one; give one of them")
     if arguments.workdir:
         workdir = Path(arguments.workdir)
+    elif arguments.resume:
+        workdir = newest_unfinished(to_json(config), length(config).steps, RUNS)
     elif arguments.coordinator:
         raise InputError("--coordinator: several processes need one --workdir, on storage that all of them see")
     else:
+        with contextlib.suppress(InputError):
+            unfinished = newest_unfinished(to_json(config), length(config).steps, RUNS)
+            print(
+                f"a new run; {unfinished} is an unfinished one of this config: --resume goes on with it",
+                file=sys.stderr,
+            )
         short = "-".join(f"{path.rpartition('.')[2]}{value}" for path, value in overrides.items())
-        workdir = logbook.create(Path("runs"), name + (f"-{short}" if short else ""))
+        workdir = logbook.create(RUNS, name + (f"-{short}" if short else ""))
     try:
         train(config, workdir, observers=observers(config), say=True, name=arguments.config, overrides=overrides)
     except Failed as error:
@@ -54,7 +66,7 @@ def train(arguments):
         return 128 + error.signum
     except BaseException:
         # A directory that was made for a run that never began is not left behind.
-        if not arguments.workdir and not (workdir / "config.json").exists():
+        if not (arguments.workdir or arguments.resume or (workdir / "config.json").exists()):
             _remove_empty(workdir)
         raise
     return 0
@@ -62,7 +74,7 @@ def train(arguments):
 
 def _again(arguments, overrides, workdir):
     changed = [f"--config.{path}={value}" for path, value in overrides.items()]
-    return shlex.join(["gen-jax", "train", f"--config={arguments.config}", *changed, f"--workdir={workdir}"])
+    return command("train", f"--config={arguments.config}", *changed, f"--workdir={workdir}")
 
 
 def _remove_empty(workdir):
@@ -365,7 +377,8 @@ def _load(arguments):
         check_identity(arguments.sign)
     run = arguments.run or arguments.run_flag
     if not run:
-        raise InputError("which run? give its directory before the flags, as in: gen-jax VERB runs/0001-gan_digits")
+        example = command("VERB", "runs/0001-gan_digits")
+        raise InputError(f"which run? give its directory before the flags, as in: {example}")
     return _open(run, arguments.step, average=not arguments.raw)
 
 

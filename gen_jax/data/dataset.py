@@ -5,6 +5,7 @@ rows of it to read. So saving `step` saves the iterator, and any number of proce
 same order.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -45,10 +46,39 @@ class Spec(NamedTuple):
 
 
 def spec_from_json(values: Mapping) -> Spec:
-    """The Spec that `Spec.to_json` wrote."""
+    """The Spec that `Spec.to_json` wrote.
+
+    Raises:
+      ValueError: something in it is none: of another type, or of a size that no image has.
+    """
+    _shape("shape", values["shape"], 3)
+    _whole("size", values["size"], 1, 2**48)
+    for name, about in values["conditions"].items():
+        if about["kind"] not in condition.KINDS:
+            raise ValueError(f"conditions.{name}.kind={about['kind']!r:.40} is none")
+        _shape(f"conditions.{name}.shape", about["shape"])
+        _whole(f"conditions.{name}.size", about["size"], 0, 2**31 - 1)
+        if not all(isinstance(word, str) for word in about["names"]):
+            raise ValueError(f"conditions.{name}.names: not all are words")
+    if not isinstance(values["binary"], bool):
+        raise ValueError(f"binary={values['binary']!r:.40} is neither true nor false")
     plain = lambda fields: {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     conditions = {name: Condition(**plain(c)) for name, c in values["conditions"].items()}
     return Spec(**{**plain(values), "conditions": conditions})
+
+
+def _whole(name: str, value, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{name}={value!r:.40} is no number from {least} to {most}")
+
+
+def _shape(name: str, value, axes: int | None = None) -> None:
+    if not isinstance(value, list) or axes not in (None, len(value)):
+        raise ValueError(f"{name}={value!r:.40} is no shape")
+    for size in value:
+        _whole(name, size, 1, 2**16)
+    if math.prod(value) > 2**30:
+        raise ValueError(f"{name}={value}: an image of that size is beyond any memory")
 
 
 def floats(tree):

@@ -4,6 +4,7 @@ Nothing here downloads: TFDS would retry for minutes on a machine without a netw
 on the disk ourselves and fail at once with the command to run.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from gen_jax.command import command
 from gen_jax.data import cache
 from gen_jax.data.source import File, Source, Splits, hold_out, stamped
 from gen_jax.errors import InputError
+from gen_jax.runtime.files import read_json
 
 # Name, name/config, each with or without :version.
 NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[\w.+-]+))?(:(?P<version>\d+\.\d+\.\d+))?")
@@ -60,11 +63,11 @@ def find(name: str, root: Path) -> Path | None:
         choices = ", ".join(f"{parts['name']}/{config.name}" for config in found)
         raise InputError(f"data.name={name}: several configs are prepared; choose one of {choices}")
     for folder in found.values():
-        stored_as = json.loads((folder / "dataset_info.json").read_text()).get("fileFormat", "tfrecord")
+        stored_as = read_json(folder / "dataset_info.json").get("fileFormat", "tfrecord")
         if stored_as != "array_record":
             raise InputError(
                 f"data set {name} in {folder} is stored as {stored_as}, which only TensorFlow reads; "
-                f"prepare it again elsewhere: TFDS_DATA_DIR=OTHER gen-jax prepare {name}"
+                f"prepare it again elsewhere: TFDS_DATA_DIR=OTHER {command('prepare', name)}"
             )
         return folder
     return None
@@ -105,7 +108,8 @@ def open_builder(name: str) -> tuple:
     """
     folder = find(name, data_dir())
     if folder is None:
-        raise InputError(f"data set {name} is not prepared in {data_dir()}; run: gen-jax prepare {name}")
+        raise InputError(f"data set {name} is not prepared in {data_dir()}; run: {command('prepare', name)}")
+    read_json(folder / "features.json")  # TFDS names neither the file nor the line of what it cannot read
     import tensorflow_datasets as tfds
 
     try:
@@ -115,6 +119,9 @@ def open_builder(name: str) -> tuple:
         raise InputError(
             f"data set {name} has features that TFDS reads by {error.name} only; use another set"
         ) from error
+    except Exception as error:  # JSON may be sound and say anything
+        files = f"{folder / 'dataset_info.json'} or features.json beside it"
+        raise InputError(f"data set {name}: {files} is damaged ({_line(error)}); {_again(name)}") from error
 
 
 def _source(name: str, builder, split: str, text: str, splits: list[str]) -> Source:
@@ -123,23 +130,26 @@ def _source(name: str, builder, split: str, text: str, splits: list[str]) -> Sou
 
     # We decode with Pillow, as for every other source: TFDS would use OpenCV where that is installed, whose
     # JPEG pixels differ, and would complain where it is not.
-    records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+    with _readable(name, builder, split):
+        records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+        size = len(records)
     label = dict(builder.info.features.items()).get("label")
     labelled = isinstance(label, tfds.features.ClassLabel)
 
     def read(indices: np.ndarray) -> tuple[list[bytes], Mapping[str, np.ndarray]]:
-        examples = records.__getitems__(np.asarray(indices).tolist())  # in bulk: twice as fast
-        images = [example["image"] for example in examples]
-        if not labelled:
+        with _readable(name, builder, split):
+            examples = records.__getitems__(np.asarray(indices).tolist())  # in bulk: twice as fast
+            images = [example["image"] for example in examples]
+            labels = np.array([example["label"] for example in examples], np.int32) if labelled else None
+        if labels is None:
             return images, {}
-        labels = np.array([example["label"] for example in examples], np.int32)
         if labels.min() < 0:
             raise InputError(f"data set {name} has no labels in its {split} split; use another set")
         return images, {"label": labels}
 
     captions = functools.cache(lambda split: _captions(name, builder, split, text))
     return Source(
-        size=len(records),
+        size=size,
         read=read,
         describe=lambda index: f"{name} {split} image {index}",
         class_names=tuple(label.names) if labelled else (),
@@ -147,6 +157,38 @@ def _source(name: str, builder, split: str, text: str, splits: list[str]) -> Sou
         all_captions=(lambda: [caption for one in splits for caption in captions(one)]) if text else None,
         files=files_of(builder, split),
     )
+
+
+@contextlib.contextmanager
+def _readable(name: str, builder, split: str) -> Iterator[None]:
+    """Names the file of a split that is to blame for what goes wrong inside."""
+    try:
+        yield
+    except Exception as error:  # of any type, by where the damage is
+        files = [Path(path) for path in builder.info.splits[split].filepaths]
+        bad = next((file for file in files if not _sound(file)), f"the {split} split in {builder.data_dir}")
+        raise InputError(f"data set {name}: {bad} is damaged ({_line(error)}); {_again(name)}") from error
+
+
+def _sound(file: Path) -> bool:
+    """Whether all records of an ArrayRecord file can be read."""
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    try:
+        with contextlib.closing(ArrayRecordReader(str(file))) as reader:
+            for start in range(0, reader.num_records(), AT_ONCE):
+                reader.read(list(range(start, min(start + AT_ONCE, reader.num_records()))))
+            return reader.num_records() > 0
+    except Exception:
+        return False
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+
+
+def _again(name: str) -> str:
+    return f"remove it and run: {command('prepare', name)}"
 
 
 def files_of(builder, split: str) -> tuple[File, ...]:
@@ -172,7 +214,9 @@ def examples(builder, split: str, undecoded: Iterable[str] = ()) -> Iterator[dic
 
     records = builder.as_data_source(split, decoders={feature: tfds.decode.SkipDecoding() for feature in undecoded})
     for start in range(0, len(records), AT_ONCE):
-        yield from records.__getitems__(range(start, min(start + AT_ONCE, len(records))))
+        with _readable(builder.name, builder, split):
+            found = records.__getitems__(range(start, min(start + AT_ONCE, len(records))))
+        yield from found
 
 
 def is_speech(features: Mapping) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import ascii_lowercase
 
+from gen_jax.command import command
 from gen_jax.errors import InputError
 from gen_jax.field import flatten
 from gen_jax.runtime import logbook
@@ -55,7 +56,7 @@ def scores_of(run: Path) -> dict[str, dict[str, dict]]:
     rows = logbook.read_rows(path) if path.is_file() else []
     rows = [row for row in rows if row.get("checkpoint") not in (None, "training")]
     if not rows:
-        raise InputError(f"{run} has no scores; run: gen-jax evaluate {run}")
+        raise InputError(f"{run} has no scores; run: {command('evaluate', run)}")
     extractors, steps, weights = {}, {}, {}
     for row in rows:
         extractors.setdefault(row["metric"], set()).add(row["protocol"].get("extractor"))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
+from gen_jax.command import command
 from gen_jax.data.dataset import Spec
 from gen_jax.errors import InputError
 from gen_jax.field import Field
@@ -42,7 +43,7 @@ def make(config, spec: Spec, sources: Mapping[str, Source]) -> Method:
         return reuse(source.method)
     if judge.method.features is None:
         raise InputError(
-            f"filter.run={config.filter.run}: it cannot classify; train one: gen-jax train --config=classifier"
+            f"filter.run={config.filter.run}: it cannot classify; train one: {command('train', '--config=classifier')}"
         )
     if judge.spec.shape != spec.shape:
         raise InputError(f"filter.run={config.filter.run}: it classifies images of another shape")

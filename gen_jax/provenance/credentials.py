@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from gen_jax.command import command
 from gen_jax.errors import InputError
 from gen_jax.provenance.records import PNG, open_image, png_chunks, read_bytes
 from gen_jax.runtime.files import write_whole
@@ -169,7 +170,7 @@ def _signed(data, media_type, folder, record) -> bytes:
         # The anchor is left out: who verifies must have it from elsewhere, or it would prove nothing.
         certificate, key = ((folder / name).read_bytes() for name in ("signer.pem", "signer.key"))
     except OSError as error:
-        hint = "make an identity: gen-jax identity FOLDER"
+        hint = f"make an identity: {command('identity', 'FOLDER')}"
         raise InputError(f"no signer.pem and signer.key can be read in {folder}; {hint}") from error
     c2pa = _library()
     made = {"actions": [{"action": "c2pa.created", "digitalSourceType": AI}]}

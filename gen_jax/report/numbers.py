@@ -5,6 +5,7 @@ from html import escape
 
 import numpy as np
 
+from gen_jax.command import command
 from gen_jax.config import base, flatten, to_json
 from gen_jax.config.load import complete
 from gen_jax.evaluation.compare import along_training, differences, protocol
@@ -17,8 +18,8 @@ _NAMED = 4  # fields of a protocol that a mark names
 def scores(subjects, subject):
     """The latest of each score, with its protocol on demand."""
     if not subject.records:
-        command = f"gen-jax evaluate {subject.run.path}"
-        return f'<p class="note">No score yet. Make them with <code>{escape(command)}</code></p>'
+        line = command("evaluate", subject.run.path)
+        return f'<p class="note">No score yet. Make them with <code>{escape(line)}</code></p>'
     rows = []
     for record in latest(subject.records):
         around = record.get("spread")

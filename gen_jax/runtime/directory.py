@@ -1,6 +1,5 @@
 """The directory of a run: whose it is, whether this config and this data may go on in it, and how it is claimed."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -10,6 +9,9 @@ from gen_jax import own, schedules
 from gen_jax.errors import InputError
 from gen_jax.field import flatten
 from gen_jax.runtime import checkpoint, logbook
+from gen_jax.runtime.files import read_sealed, write_sealed
+
+MOST_NAMED = 5  # runs that a message names
 
 # What may change when a run goes on: how long and how often, not what is computed.
 FREE = (
@@ -33,10 +35,7 @@ def check_same_run(config: Mapping, steps: int, workdir: Path) -> None:
         if workdir.is_dir() and any(p.name != "lock" and not p.name.endswith(".tmp") for p in workdir.iterdir()):
             raise InputError(f"{workdir} is not empty and not a run directory; choose another --workdir")
         return
-    try:
-        old = flatten(json.loads((workdir / "config.json").read_text()))
-    except (ValueError, OSError) as error:
-        raise InputError(f"{workdir / 'config.json'} cannot be read ({error}); choose another --workdir") from error
+    old = flatten(read_sealed(workdir / "config.json"))
     done = checkpoint.committed(workdir / "checkpoints")
     if (workdir / "DONE").exists() and not done:
         raise InputError(f"{workdir} is done but its checkpoints are gone; choose another --workdir")
@@ -59,16 +58,35 @@ def check_same_run(config: Mapping, steps: int, workdir: Path) -> None:
             )
 
 
+def newest_unfinished(config: Mapping, steps: int, runs: Path) -> Path:
+    """The directory in `runs` of the newest run of this config that has not come to its end.
+
+    Raises:
+      InputError: there is none; the message says what there is.
+    """
+    known = sorted(path.parent for path in runs.glob("*/config.json"))
+    seen = []
+    for run in reversed(known):
+        if (run / "DONE").exists():
+            seen.append(f"{run} (done)")
+            continue
+        try:
+            check_same_run(config, steps, run)
+            return run
+        except InputError as error:
+            other = str(error).removeprefix(f"{run} is the run of another config: ").partition("; ")[0]
+            seen.append(f"{run} ({other})")
+    there = f"there are: {', '.join(seen[:MOST_NAMED])}" if seen else "there is no run"
+    more = f" and {len(seen) - MOST_NAMED} more" if len(seen) > MOST_NAMED else ""
+    raise InputError(f"--resume: no unfinished run of this config in {runs}; {there}{more}; leave it out to begin one")
+
+
 def check_same_data(dataset, workdir: Path) -> None:
     """Refuses to go on with other images than the run began with."""
     path = workdir / "data.json"
     if not path.exists():
         return
-    try:
-        known = json.loads(path.read_text())["fingerprint"]
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{path} cannot be read ({error}); choose another --workdir") from error
-    if known != dataset.fingerprint():
+    if read_sealed(path).get("fingerprint") != dataset.fingerprint():
         raise InputError(
             f"data set {dataset.name} is not what the run in {workdir} began with; choose another --workdir,"
             " or bring the old data back"
@@ -84,12 +102,12 @@ def claim(stack: ExitStack, config: Mapping, workdir: Path, name: str, overrides
     stack.enter_context(logbook.locked(workdir))
     if not (workdir / "data.json").exists():
         about = {"name": dataset.name, "split": dataset.split, "fingerprint": dataset.fingerprint()}
-        logbook.write_json(workdir / "data.json", {**about, "spec": dataset.spec.to_json()})
+        write_sealed(workdir / "data.json", {**about, "spec": dataset.spec.to_json()})
     for section, fields in config.items():
         if isinstance(fields, Mapping) and fields.get("run") and not (workdir / section).exists():
             _keep(Path(fields["run"]), workdir / section)
     own.keep(config, workdir)
-    logbook.write_json(workdir / "config.json", config)
+    write_sealed(workdir / "config.json", config)
     logbook.write_json(workdir / "overrides.json", {"config": name, "overrides": dict(overrides or {})})
 
 

@@ -1,8 +1,18 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and JSON that is what was written, or is named as damaged."""
 
 import contextlib
+import errno
+import hashlib
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+
+from gen_jax.errors import InputError
+
+SEAL = "sha256"
+# Where things lie, in any section: it changes when they are moved, and nothing that is computed with it.
+PLACES = ("path", "condition_path", "run")
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -15,3 +25,61 @@ def write_whole(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, in words."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "disk full" if full else error.strerror or str(error)
+
+
+def read_json(path: Path) -> dict:
+    """The JSON object in a file.
+
+    Raises:
+      InputError: it is not there, or holds anything else; names the file and, where one is to blame, the line.
+    """
+    hint = "put back a copy of it"
+    try:
+        value = json.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({reason(error)}); {hint}") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {error.lineno} is damaged ({error.msg}); {hint}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is damaged (it is no text); {hint}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
+        raise InputError(f"{path} is damaged ({error}); {hint}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is damaged (it holds a {type(value).__name__}, not an object); {hint}")
+    return value
+
+
+def write_sealed(path: Path, values: Mapping) -> None:
+    """Writes a JSON object with a hash of itself, in one step."""
+    sealed = {**values, SEAL: _digest(values)}
+    write_whole(path, (json.dumps(sealed, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_sealed(path: Path) -> dict:
+    """What `write_sealed` wrote; an object without a hash, written by an older version, is taken as it is.
+
+    Raises:
+      InputError: as `read_json`; or it is not what was written.
+    """
+    values = read_json(path)
+    seal = values.pop(SEAL, None)
+    if seal is not None and seal != _digest(values):
+        raise InputError(
+            f"{path} is not what was written (its {SEAL} is of other values); put back a copy of it, or train a new run"
+        )
+    return values
+
+
+def _digest(values: Mapping) -> str:
+    """sha256 of all but PLACES, in one spelling."""
+    kept = {
+        name: {k: v for k, v in value.items() if k not in PLACES} if isinstance(value, Mapping) else value
+        for name, value in values.items()
+    }
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

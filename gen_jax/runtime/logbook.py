@@ -40,7 +40,7 @@ PACKAGES = (
 
 def create(runs: Path, name: str) -> Path:
     """A new run directory NNNN-name under `runs`, made atomically: two starts never share one."""
-    name = re.sub(r"[^A-Za-z0-9_.=,-]+", "-", name)[:80].strip("-.")
+    name = _shortened(re.sub(r"[^A-Za-z0-9_.=,-]+", "-", name), 80).strip("-.")
     try:
         runs.mkdir(parents=True, exist_ok=True)
         while True:
@@ -53,6 +53,11 @@ def create(runs: Path, name: str) -> Path:
             return path
     except OSError as error:
         raise InputError(f"cannot make a run directory in {runs} ({error.strerror}); set --workdir=DIR") from error
+
+
+def _shortened(name: str, most: int) -> str:
+    """The words of a name, as joined by "-", that fit into `most` characters; one too long by itself is cut."""
+    return name if len(name) <= most else name[: most + 1].rpartition("-")[0] or name[:most]
 
 
 @contextmanager

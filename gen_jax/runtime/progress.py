@@ -11,6 +11,7 @@ from tqdm import tqdm
 from gen_jax.version import __version__
 
 PLAIN_EVERY = 10.0
+FIRST_WITHIN = 60.0  # a plain line waits so long for the first metrics: without them it says little
 
 
 def duration(seconds: float) -> str:
@@ -90,7 +91,8 @@ class Progress:
         if not self._bar.disable:
             self._bar.set_description_str(line, refresh=False)
             self._bar.update(step - self._bar.n)
-        if now - self._plain_at < PLAIN_EVERY and step < self._total:
+        wait = PLAIN_EVERY if self._metrics else FIRST_WITHIN
+        if now - self._plain_at < wait and step < self._total:
             return None
         self._plain_at = now
         if self._bar.disable and self._show:

@@ -11,6 +11,8 @@ from PIL import Image
 from shrunk import shrunk
 
 from gen_jax.cli.main import main
+from gen_jax.export.dataset import write_tfds
+from gen_jax.runtime.files import write_sealed
 from gen_jax.train import train
 
 GAN_PENALTY = "--config.model.discriminator.name=dcgan --config.model.discriminator.norm=batch"
@@ -32,7 +34,10 @@ def world(tmp_path_factory):
     shutil.rmtree(root / "gone/checkpoints")
     shutil.copytree(root / "run", root / "changed")
     about = json.loads((root / "changed/data.json").read_text())
-    (root / "changed/data.json").write_text(json.dumps({**about, "fingerprint": "0"}))
+    del about["sha256"]
+    write_sealed(root / "changed/data.json", {**about, "fingerprint": "0"})
+    damaged_runs(root)
+    damaged_sets(root / "tfds")
     (root / "foreign.py").write_text(
         "from gen_jax.config import base\ndef get_config():\n    c = base('vae')\n"
         "    c.model.encoder = {'name': 'mlp', 'width': 9}\n    c.model.decoder = {'name': 'mlp'}\n    return c\n"
@@ -58,6 +63,52 @@ def world(tmp_path_factory):
         "    c.model.encoder = {'name': 'mlp'}\n    c.model.decoder = {'name': 'mlp'}\n    return c\n"
     )
     return root
+
+
+def damaged_runs(root):
+    """Copies of a run in which config.json or data.json is no JSON, or none of a run."""
+
+    def copy(name, file, content):
+        (root / name).mkdir()
+        for kept in ("config.json", "data.json"):
+            shutil.copy(root / "run" / kept, root / name / kept)
+        write = (root / name / file).write_bytes if isinstance(content, bytes) else (root / name / file).write_text
+        write(content)
+
+    def changed(name, file, change, sealed):
+        values = json.loads((root / "run" / file).read_text())
+        change(values)
+        copy(name, file, json.dumps(values if sealed else {k: v for k, v in values.items() if k != "sha256"}))
+
+    copy("a_list", "config.json", "[1]")
+    copy("a_null", "data.json", "null")
+    copy("deep", "config.json", '{"seed":\n' + "[" * 200_000)
+    copy("binary", "data.json", bytes(range(256)))
+    copy("long_number", "data.json", '{"spec": ' + "9" * 5000 + "}")
+    changed("other_activation", "config.json", lambda v: v["model"]["decoder"].update(activation="gelu"), True)
+    changed("other_binarisation", "data.json", lambda v: v["spec"].update(binary=False), True)
+    changed("words_for_shape", "data.json", lambda v: v["spec"].update(shape=["16", "16", "1"]), False)
+    changed("huge_shape", "data.json", lambda v: v["spec"].update(shape=[65536, 65536, 3]), False)
+    changed("no_spec", "data.json", lambda v: v.pop("spec"), False)
+    changed("odd_kind", "data.json", lambda v: v["spec"]["conditions"]["label"].update(kind="smell"), False)
+    changed("model_is_a_list", "config.json", lambda v: v.update(model=[1, 2]), False)
+    changed("steps_in_words", "config.json", lambda v: v["train"].update(steps="many"), False)
+
+
+def damaged_sets(root):
+    """Prepared TFDS sets in which one file is damaged."""
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 1), np.uint8)
+    for name in ("info_list", "features_binary", "features_odd", "records_cut", "records_flipped"):
+        write_tfds(root, name, ({"image": image, "seed": i} for i in range(300)), (16, 16, 1), (), "")
+    at = {name: root / name / "1.0.0" for name in ("info_list", "features_binary", "features_odd")}
+    (at["info_list"] / "dataset_info.json").write_text("[1]")
+    (at["features_binary"] / "features.json").write_bytes(bytes(range(256)))
+    (at["features_odd"] / "features.json").write_text('{"type": "nothing.known"}')
+    for name in ("records_cut", "records_flipped"):
+        (file,) = (root / name).rglob("*array_record*")
+        content = bytearray(file.read_bytes())
+        content[200:210] = bytes(10)
+        file.write_bytes(content if name == "records_flipped" else content[: len(content) // 2])
 
 
 CASES = {
@@ -107,7 +158,26 @@ CASES = {
     "schedule with a typo": ("train --config.optimizer.learning_rate={'kin':'linear'}", "no such field"),
     "directory of something else": ("train --workdir=full", "is not empty and not a run directory"),
     "run of another config": ("train --config=gan_digits --workdir=run", "is the run of another config"),
-    "run with a broken config": ("sample no_meta", "cannot be read"),
+    "run with a broken config": ("sample no_meta", "no_meta/config.json, line 1 is damaged ("),
+    "config that is a list": ("sample a_list", "a_list/config.json is damaged (it holds a list, not an object)"),
+    "data that is null": ("sample a_null", "a_null/data.json is damaged (it holds a NoneType"),
+    "config nested without end": ("sample deep", "deep/config.json is damaged (maximum recursion depth"),
+    "data that is no text": ("sample binary", "binary/data.json is damaged (it is no text)"),
+    "number of 5,000 digits": ("sample long_number", "long_number/data.json is damaged (Exceeds the limit"),
+    "another activation": ("sample other_activation", "other_activation/config.json is not what was written"),
+    "another activation, trained on": ("train --config=vae_digits --workdir=other_activation", "config.json is not what was written"),
+    "another binarisation": ("evaluate other_binarisation", "other_binarisation/data.json is not what was written"),
+    "words for a shape": ("sample words_for_shape", "words_for_shape/data.json cannot be used: shape='16' is no number from 1 to 65536"),
+    "huge shape": ("sample huge_shape", "huge_shape/data.json cannot be used: shape=[65536, 65536, 3]: an image of that size"),
+    "data without what it is": ("sample no_spec", "no_spec/data.json cannot be used: KeyError: 'spec'"),
+    "condition of no kind": ("sample odd_kind", "conditions.label.kind='smell' is none"),
+    "model that is a list": ("sample model_is_a_list", "model_is_a_list/config.json cannot be used: "),
+    "steps in words": ("report steps_in_words", "steps_in_words/config.json cannot be used: train.steps='many': expected int"),
+    "set described by a list": ("train --config.data.name=info_list", "info_list/1.0.0/dataset_info.json is damaged (it holds a list"),
+    "features that are no text": ("train --config.data.name=features_binary", "features_binary/1.0.0/features.json is damaged (it is no text)"),
+    "features of no kind": ("train --config.data.name=features_odd", "features_odd/1.0.0/dataset_info.json or features.json beside it is damaged"),
+    "records cut short": ("train --config.data.name=records_cut", "records_cut-train.array_record-00000-of-00001 is damaged ("),
+    "records with other bytes": ("train --config.data.name=records_flipped", "records_flipped-train.array_record-00000-of-00001 is damaged ("),
     "truncated checkpoint": ("sample truncated", "OUT_OF_RANGE); the one before it: --step=2"),
     "run that is none": ("sample full", "no run in full"),
     "no run": ("sample", "which run?"),
@@ -150,6 +220,8 @@ CASES = {
     "fewer steps than done": ("train --config=vae_digits --workdir=run --config.train.steps=1", "is at step 4 already"),
     "checkpoints gone": ("train --config=vae_digits --workdir=gone", "done but its checkpoints are gone"),
     "data that has changed": ("evaluate changed", "is not what the run"),
+    "nothing to resume": ("train --resume", "no unfinished run of this config in runs; there is no run"),
+    "resumed twice": ("train --resume --workdir=run", "--workdir names one; give one of them"),
     "processes without a coordinator": ("train --processes=2", "need --coordinator"),
 }  # fmt: skip
 
@@ -161,7 +233,7 @@ def snapshot(root):
 @pytest.mark.parametrize("case", CASES)
 def test_refused_in_one_line(case, world, monkeypatch, capsys):
     monkeypatch.chdir(world)
-    monkeypatch.setenv("TFDS_DATA_DIR", str(world / "empty"))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(world / "tfds"))
     line, expected = CASES[case]
     before = snapshot(world)
     assert main(line.split()) == 2

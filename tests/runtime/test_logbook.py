@@ -37,3 +37,12 @@ def test_environment_names_what_ran():
     found = logbook.environment()
     assert {"gen_jax", "packages", "devices", "git_commit", "git_diff", "command"} <= set(found)
     json.dumps(found)
+
+
+def test_a_run_is_named_in_whole_words(tmp_path):
+    long = "gan_digits-" + "-".join(f"learning_rate{i}" for i in range(9))
+    assert logbook.create(tmp_path, long).name == "0001-gan_digits-" + "-".join(f"learning_rate{i}" for i in range(4))
+    fits = "a" * 40 + "-" + "b" * 39
+    assert logbook.create(tmp_path, fits).name == f"0002-{fits}"
+    assert logbook.create(tmp_path, fits + "-c").name == f"0003-{fits}"
+    assert logbook.create(tmp_path, "a" * 99).name == f"0004-{'a' * 80}"

@@ -1,0 +1,52 @@
+"""What a command costs before it works, and what it says first."""
+
+import logging
+import subprocess
+import sys
+
+import gen_jax
+from gen_jax.runtime import progress
+from gen_jax.runtime.progress import Progress
+
+
+def test_help_and_wrong_flags_import_no_jax():
+    """JAX alone takes two seconds on two slow cores; without it each of these takes a tenth of one."""
+    asked = ["--help", "--version", "trian", "train --help", "train --wrkdir=x", "sample run --sed=3", "config --jsn"]
+    code = f"""
+import contextlib, sys
+from gen_jax.cli.main import main
+for words in {asked}:
+    with contextlib.suppress(SystemExit):
+        main(words.split())
+print("imported", sorted({{"jax", "numpy", "gen_jax.config"}} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "imported []"
+    assert len(done.stderr.splitlines()) == 4 and "did you mean --workdir" in done.stderr
+
+
+def test_opening_a_run_in_python_says_nothing(shared, capfd, caplog, monkeypatch):
+    from shrunk import run_of
+
+    run = run_of("vae_digits", shared)
+    for name in ("absl", "orbax", "jax", ""):
+        monkeypatch.setattr(logging.getLogger(name or None), "level", logging.NOTSET)
+    capfd.readouterr()
+    gen_jax.load(run).sample(range(2))
+    told = capfd.readouterr()
+    assert (told.out, told.err, caplog.messages) == ("", "", [])
+
+
+def test_the_first_line_of_progress_has_metrics(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    bar = Progress(total=1000, start=0, batch_size=8, show=False)
+    now[0] = 30.0
+    assert bar.update(30) is None, "no metrics yet: nothing to say"
+    bar.metrics({"step": 50, "loss": 0.25})
+    assert bar.update(31).endswith("| loss 0.25")
+    now[0] = 35.0
+    assert bar.update(35) is None
+    silent = Progress(total=1000, start=0, batch_size=8, show=False)
+    now[0] += 61.0
+    assert silent.update(5), "where metrics are a long time coming, that it runs"
