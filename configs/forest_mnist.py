@@ -4,8 +4,10 @@
     gen-jax train --config=forest_mnist
     gen-jax evaluate RUN --images=1000
 
-NOT measured as it stands. Measured on a prototype (8 trees, the counts of 20,000 images, busy machine): 46 s and 0.8 GB
-to grow, 91.4 nats on 1,000 images held out of the training set; vae_mnist has 89.33 on the test set.
+Measured on 2 cores of a shared x86-64 machine that other work kept busy, JAX 0.10.2: 252 s, 155 s of them of
+processor time; a prototype of it took 0.8 GB. Exact NLL of the 10,000 test images 91.18 +- 0.21 nats (standard error),
+where vae_mnist has 89.33 by importance sampling. Three sets of 1,000 samples: fd_random 8.24 +- 0.16 (of 1,000 test
+images 2.07), precision 0.14 (0.80), recall 0.75 (0.82). Most samples look like digits, with broken strokes.
 """
 
 from gen_jax.config import base

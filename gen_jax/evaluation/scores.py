@@ -21,7 +21,7 @@ from gen_jax.runtime import logbook
 
 MOST = 10_000  # generated images where no number is asked for, and images that colour and texture look at
 PAIRS = 256  # images of which all pairs are compared
-MANY_DEAD = 0.25  # the share of features that never change from which on it is said
+MANY_DEAD = 0.5  # the share of features that never change from which on it is said
 
 GROUPS = ("frechet", "kernel", "neighbours", "vendi", "copies", "classes", "diversity", "colour", "texture")
 QUICK = ("frechet", "neighbours", "classes", "diversity")  # what can be looked at while training
