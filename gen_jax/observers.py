@@ -37,7 +37,10 @@ def weights_of(state: State) -> str:
 
 
 def grids(every: int) -> Maker:
-    """A grid of fixed seeds, so that the grids of a run show one set of images getting better."""
+    """A grid of fixed seeds, so that the grids of a run show one set of images getting better.
+
+    Where images are asked for by more than a class, each stands beside the training image that is described so.
+    """
 
     def make(program: Program, workdir: Path) -> Observer:
         main = jax.process_index() == 0
@@ -51,11 +54,17 @@ def grids(every: int) -> Maker:
         def see(state, step):
             if draw is None:
                 return None
-            condition = of_examples(program.method, program.dataset, np.arange(GRID))
-            images = draw.sample(variables_of(program.method, state), np.arange(GRID), condition)
+            seeds = np.arange(GRID)
+            condition = of_examples(program.method, program.dataset, seeds)
+            images, columns = draw.sample(variables_of(program.method, state), seeds, condition), 8
+            if condition is not None:
+                described = program.dataset.gather(seeds % program.dataset.spec.size)["image"]
+                images, columns = np.stack([described, images], axis=1).reshape(-1, *images.shape[1:]), 16
             path = workdir / "samples" / f"step_{step:06d}.png"
             if main:
-                write_png(path, grid(images), record(workdir, step, weights_of(state), seeds=f"0-{GRID - 1}"))
+                about = record(workdir, step, weights_of(state), seeds=f"0-{GRID - 1}")
+                title = {"Title": "training image left, sample right"} if condition is not None else {}
+                write_png(path, grid(images, columns), {**about, **title})
             return f"  saved {path.relative_to(workdir)}"
 
         return Observer(every, see, begin)

@@ -9,6 +9,7 @@ from gen_jax.cli.main import main
 from gen_jax.config import base, resolve
 from gen_jax.data.condition import parse
 from gen_jax.evaluation.during_training import observers
+from gen_jax.provenance.pictures import grid
 from gen_jax.train import train
 
 
@@ -36,6 +37,12 @@ def test_captions(tfds_data, tmp_path, capsys):
     images = run.sample([3], {"text": cat})
     np.testing.assert_array_equal(images, run.sample([3, 4], {"text": np.stack([cat, dog])})[:1])
     assert (images != run.sample([3], {"text": dog})).any()
+    # The grids of the training show each sample beside the image that is described so.
+    drawn = np.asarray(Image.open(tmp_path / "run/samples/step_000004.png"))
+    examples = run.dataset().gather(np.arange(64))
+    samples = run.sample(range(64), {"text": examples["condition"]["text"]})
+    beside = np.stack([examples["image"], samples], 1).reshape(-1, 16, 16, 3)
+    np.testing.assert_array_equal(drawn, grid(beside, 16))
     for flags in (["--condition.text=cat face"], ["--condition=test"]):
         assert main(["sample", str(tmp_path / "run"), "--seeds=0-3", *flags]) == 0
     pairs = np.asarray(Image.open(capsys.readouterr().out.split()[-1]))
