@@ -130,7 +130,7 @@ def make(
 
     # All that pixels and labels depend on beside the files, as plain values.
     options = [split, source.size, names, how["image"].shape, how["image"].zero_one]
-    options += [image_size, channels, resize, PIL.__version__]
+    options += [image_size, channels, resize, resizing.RULE, PIL.__version__]
     options += [[fit.shape, fit.zero_one] for key, fit in how.items() if key != "image"]
     # All that the other conditions depend on: the words, their numbers in each caption, the takes, who hears which.
     beside = [np.frombuffer(json.dumps(words.names).encode(), np.uint8), tokens] if words else []
@@ -172,6 +172,7 @@ def make(
             binarize=binarize,
             flip=flip and split == "train",
             twins=[name for name, condition in conditions.items() if condition.kind == "image"],
+            held_out=split == "test",
         ),
     )
 

@@ -67,6 +67,15 @@ def test_binarize_makes_the_spec_binary():
     assert batch["condition"]["label"].shape == (64,)
 
 
+def test_training_and_test_images_share_no_static_draws():
+    # Images of one index, all of the middle grey: half of the pixels agree by chance.
+    image = np.full((64, 16, 16, 1), 128, np.uint8)
+    batch = {"image": image, "index": np.arange(64, dtype=np.int32), "row": np.arange(64, dtype=np.int32)}
+    sets = [digits(binarize="static", split=split) for split in ("train", "test")]
+    train, test = (np.asarray(one.transform(batch, jax.random.key(0), np.uint32(0))["image"]) for one in sets)
+    assert abs((train == test).mean() - 0.5) < 5 * np.sqrt(0.25 / image.size)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
