@@ -229,7 +229,7 @@ def _classification_accuracy(run, train, test, seed, count):
         raise InputError("--classification_accuracy: samples of this run have no labels; it needs a model of labels")
     with tempfile.TemporaryDirectory() as folder:
         out = export_dataset(run, Path(folder) / "set", count=count, seed=seed, record={})
-        section = {**run.config.data, "name": "folder", "path": str(out / "images")}
+        section = {**run.config.data, "name": "folder", "path": str(out / "images"), "labels": "folder"}
         section["image_size"] = min(run.spec.shape[:2])
         samples = data.make(**{**section, "binarize": "none", "flip": False})
         if samples.spec.classes != run.spec.classes:
