@@ -212,3 +212,4 @@ def test_run_directory_holds_what_it_promises(tmp_path):
     env = json.loads((tmp_path / "run/env.json").read_text())
     assert env["packages"]["jax"] == jax.__version__ and env["devices"]
     assert not any("second" in row for row in (tmp_path / "run/metrics.jsonl").read_text().splitlines())
+    assert "\n10 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n" in (tmp_path / "run/log.txt").read_text()

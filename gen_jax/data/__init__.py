@@ -34,6 +34,10 @@ SOURCES = {
 FIELDS = {
     "name": Field("digits", "digits, folder, npz, or the name of a prepared TFDS image set"),
     "path": Field("", "the folder or the .npz file, where data.name asks for one"),
+    "labels": Field(
+        "folder",
+        "a folder's classes: none, folder (the first sub-folder), depth=N (the N-th), file (labels.jsonl)",
+    ),
     "image_size": Field(0, "side in pixels after data.resize; 0: as stored", least=0),
     "channels": Field(0, "1: greyscale, 3: RGB, 0: as stored", least=0, most=3),
     "batch_size": Field(64, "images in the global batch, over all devices and processes", least=1),
@@ -64,6 +68,7 @@ def make(
     *,
     name: str,
     path: str = "",
+    labels: str = "folder",
     image_size: int = 0,
     channels: int = 0,
     batch_size: int,
@@ -87,6 +92,7 @@ def make(
     Args:
       name: "digits", "folder", "npz", or a TFDS name: NAME, NAME/CONFIG, either with :1.2.3.
       path: of the folder or the archive.
+      labels: where the classes of a folder come from (see folder.py); all other sets bring their own.
       image_size: side in pixels; 0 keeps the images as stored (digits: 16).
       channels: 1 grey, 3 colour, 0 as stored.
       batch_size: images in a global batch.
@@ -119,7 +125,8 @@ def make(
     if name == "digits" and not image_size:
         image_size = 16
 
-    splits = _open(name, path, text != "none", condition_path, fields)
+    of_folder = {"labels": labels, "condition_path": condition_path}
+    splits = _open(name, path, text != "none", of_folder, fields)
     train = splits["train"]()  # settles what both splits share
     source = train if split == "train" else splits[split]()
     how = images.fit(train, image_size=image_size, channels=channels, mode=resize)
@@ -133,8 +140,8 @@ def make(
     spec = Spec(how["image"].shape, source.size, conditions, how["image"].binary or binarize != "none")
 
     # All that pixels and labels depend on beside the files, as plain values.
-    options = [split, source.size, names, how["image"].shape, how["image"].zero_one]
-    options += [image_size, channels, resize, PIL.__version__]
+    options = [split, source.size, names, labels, how["image"].shape, how["image"].zero_one]
+    options += [image_size, channels, resize, resizing.RULE, PIL.__version__]
     options += [[fit.shape, fit.zero_one] for key, fit in how.items() if key != "image"]
     # All that the other conditions depend on: the words, their numbers in each caption, the takes, who hears which.
     beside = [np.frombuffer(json.dumps(words.names).encode(), np.uint8), tokens] if words else []
@@ -176,6 +183,7 @@ def make(
             binarize=binarize,
             flip=flip and split == "train",
             twins=[name for name, condition in conditions.items() if condition.kind == "image"],
+            held_out=split == "test",
         ),
     )
 
@@ -204,19 +212,20 @@ def _within(field: str, value: int, least: int, most: int) -> None:
         raise InputError(f"data.{field}={value}: must be {bound}")
 
 
-def _open(name: str, path: str, captions: bool, condition_path: str, fields: Mapping) -> Splits:
+def _open(name: str, path: str, captions: bool, of_folder: Mapping[str, str], fields: Mapping) -> Splits:
+    """The splits of a set; `of_folder` are the fields that a folder alone takes, `fields` those of a user's source."""
+    if name != "folder":
+        for field, value in of_folder.items():
+            if value != FIELDS[field].default:
+                raise InputError(f"data.{field}={value}: data.name={name} does not take it; set data.name=folder")
     if own.is_reference(name):
         return own.load(name)[1](**({"path": path} if path else {}), **fields)
     if fields:
         raise InputError(f"data.{next(iter(fields))}: data.name={name} has no such field")
-    if condition_path and name != "folder":
-        raise InputError(f"data.condition_path={condition_path}: data.name={name} takes none; set data.name=folder")
     if name in ("folder", "npz"):
         if not path:
             raise InputError(f"data.path: data.name={name} needs one; set data.path=PATH")
-        if name == "npz":
-            return npz.open_splits(path)
-        return folder.open_splits(path, captions=captions, condition_path=condition_path)
+        return npz.open_splits(path) if name == "npz" else folder.open_splits(path, captions=captions, **of_folder)
     if path:
         raise InputError(f"data.path={path}: data.name={name} takes none; set data.name=folder or npz")
     if name == "digits":

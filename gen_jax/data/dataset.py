@@ -6,6 +6,7 @@ same order.
 """
 
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -34,6 +35,13 @@ class Spec(NamedTuple):
     def class_names(self) -> tuple[str, ...]:
         """The names of the classes."""
         return self.conditions["label"].names if "label" in self.conditions else ()
+
+    @property
+    def classes_line(self) -> str:
+        """How many classes there are and their names, in at most a hundred characters."""
+        if not self.classes:
+            return "no classes"
+        return textwrap.shorten(f"{self.classes} classes: {', '.join(self.class_names)}", 100, placeholder=" ...")
 
     def example(self, rows: int = 2) -> dict:
         """A batch of zeros of the right shapes and types, as a step sees it: what `init` is traced with."""

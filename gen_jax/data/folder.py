@@ -1,65 +1,67 @@
 """A folder of image files; its sub-folders, if any, are the classes; beside them may stand captions, and twins.
 
+Classes may come from elsewhere, as data.labels says; from a table they are lines of labels.jsonl in the folder that
+data.path names: {"file": "cats/1.png", "label": "cat"}.
+
 A caption is the text file NAME.txt beside NAME.png, or a line of captions.jsonl in the folder that data.path names:
 {"file": "cats/1.png", "text": "a grey cat"}. A twin is the image that an image can be asked for by (its edges, its
 segments, the same in grey): data.condition_path names a second folder, where it has the same name at the same place,
 with any ending.
 """
 
+import functools
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from gen_jax.data.source import Source, Splits, hold_out, stamped
+from gen_jax.data.source import File, Source, Splits, hold_out, stamped
 from gen_jax.errors import InputError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
-CAPTIONS = "captions.jsonl"
+CAPTIONS, LABELS = "captions.jsonl", "labels.jsonl"
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
 
 
-def open_splits(path: str, *, captions: bool = True, condition_path: str = "") -> Splits:
+def open_splits(path: str, *, labels: str = "folder", captions: bool = True, condition_path: str = "") -> Splits:
     """Opens a folder, searched recursively; hidden files and folders are not seen.
 
-    The first-level sub-folders are the classes, in sorted order; images that lie flat, or in a single
-    sub-folder, have no labels. A folder whose sub-folders are exactly train/ and test/ brings its own
-    splits, which share one numbering of the classes; from others every 10th image is held out.
+    A folder whose sub-folders are exactly train/ and test/ brings its own splits, which share one numbering of the
+    classes; from others every 10th image is held out.
 
     Args:
       path: of the folder.
+      labels: where the class of an image comes from. "folder": the first sub-folder, inside train/ and test/ where
+        there are these; images that lie flat have none. "depth=N": the N-th sub-folder. "file": its line in
+        labels.jsonl. "none": there are no classes. They are numbered in sorted order; a single one is no class.
       captions: look for them.
       condition_path: of the folder of twins; "" for none.
 
     Raises:
       InputError: no such folder, no images in it, images both beside and in sub-folders, sub-folders that look like
-        splits but are not exactly train/ and test/, or images that lack a caption or a twin where others have one.
+        splits but are not exactly train/ and test/, or images that lack a class, a caption or a twin where others have
+        one.
     """
+    if not re.fullmatch(r"none|folder|file|depth=[1-9]\d?", labels):
+        raise InputError(f"data.labels={labels}: must be none, folder, file, or depth=N with N from 1 to 99")
     root = Path(path).expanduser().absolute()
     if not root.is_dir():
         raise InputError(f"data.path={path}: no such folder; give a folder of images")
     files = _images(root)
+    splits = _own_splits(path, files)
+    classes = _classes(root, files, labels, splits)
     texts = _captions(path, root, files) if captions else {}
     twins = _twins(condition_path, files) if condition_path else {}
-    tops = {file.parts[0] for file in files if len(file.parts) > 1}
-    if tops and tops <= SPLIT_NAMES:
-        if tops != {"train", "test"}:
-            found = ", ".join(f"{top}/" for top in sorted(tops))
-            raise InputError(
-                f"data.path={path}: it holds {found} and not train/, test/; name one of them or rename them"
-            )
-        parts = {split: _images(root / split) for split in ("train", "test")}
-        names = {split: _class_names(root / split, files) for split, files in parts.items()}
-        if bool(names["train"]) != bool(names["test"]):
-            raise InputError(f"data.path={path}: only one of train/ and test/ has class folders; give both")
-        classes = tuple(sorted(set(names["train"]) | set(names["test"])))
-        return {
-            split: lambda split=split: _source(root, split, parts[split], classes, texts, twins)
-            for split in ("train", "test")
-        }
-    return hold_out(_source(root, "", files, _class_names(root, files), texts, twins), every=10)
+    table = [stamped(root / LABELS, LABELS)] if labels == "file" else []
+
+    def source(split: str = "") -> Source:
+        part = [file.relative_to(split) for file in files if file.is_relative_to(split)]
+        return _source(root, split, part, classes, texts, twins, table)
+
+    return {split: functools.partial(source, split) for split in splits} if splits else hold_out(source(), every=10)
 
 
 def _images(root: Path) -> list[Path]:
@@ -75,11 +77,35 @@ def _images(root: Path) -> list[Path]:
     return sorted(found, key=lambda file: file.parts)
 
 
-def _class_names(root: Path, files: list[Path]) -> tuple[str, ...]:
-    flat = [file for file in files if len(file.parts) == 1]
-    if flat and len(flat) < len(files):
-        raise InputError(f"{root} holds {len(flat)} images beside class folders ({flat[0]}, ...); move them into one")
-    return tuple(sorted({file.parts[0] for file in files})) if not flat else ()
+def _own_splits(path: str, files: list[Path]) -> tuple[str, ...]:
+    """("train", "test") where the folder brings its own, else ()."""
+    tops = {file.parts[0] for file in files if len(file.parts) > 1}
+    if not tops or not tops <= SPLIT_NAMES:
+        return ()
+    if tops != {"train", "test"}:
+        found = ", ".join(f"{top}/" for top in sorted(tops))
+        raise InputError(f"data.path={path}: it holds {found} and not train/, test/; name one of them or rename them")
+    return ("train", "test")
+
+
+def _classes(root: Path, files: list[Path], labels: str, splits: tuple[str, ...]) -> dict[Path, str]:
+    """The name of the class of each image, whose path is relative to root; {} where there are none."""
+    if labels == "none":
+        return {}
+    if labels == "file":
+        found = _table(root / LABELS, "label", "cat")
+        _all_have(files, found, f"data.labels={labels}", f"line in {LABELS}", "write one for each")
+        return {file: found[file] for file in files}
+    depth = 1 if labels == "folder" else int(labels.partition("=")[2])
+    place = depth - 1 + bool(splits)  # of that sub-folder in a path
+    shallow = [file for file in files if len(file.parts) <= place + 1]
+    if labels == "folder" and len(shallow) == len(files):
+        return {}
+    if shallow:
+        beside = f"{len(shallow)} images beside class folders ({shallow[0]}, ...)"
+        below = "in one" if depth == 1 else f"{depth} folders deep"
+        raise InputError(f"{root} holds {beside}; move them {below}, or set data.labels=none")
+    return {file: file.parts[place] for file in files}
 
 
 def _captions(path: str, root: Path, files: list[Path]) -> dict[Path, str]:
@@ -91,7 +117,7 @@ def _captions(path: str, root: Path, files: list[Path]) -> dict[Path, str]:
             f"data.path={path}: it holds {CAPTIONS} and {beside[0].with_suffix('.txt')}; remove one of them"
         )
     if table.is_file():
-        texts = _table(table)
+        texts = _table(table, "text", "a grey cat")
     else:
         texts = {file: _text((root / file).with_suffix(".txt")).strip() for file in beside}
     if texts:
@@ -99,23 +125,24 @@ def _captions(path: str, root: Path, files: list[Path]) -> dict[Path, str]:
     return {file: texts[file] for file in files} if texts else {}
 
 
-def _table(file: Path) -> dict[Path, str]:
-    texts = {}
+def _table(file: Path, key: str, example: str) -> dict[Path, str]:
+    """What each line of a table says of its image under `key`; `example` is such a text."""
+    said = {}
     for number, line in enumerate(_text(file).splitlines(), 1):
         if not line.strip():
             continue
         try:
-            image, text = (json.loads(line)[key] for key in ("file", "text"))
-            image, text = Path(image), text.strip()
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            form = '{"file": "cats/1.png", "text": "a grey cat"}'
+            row = json.loads(line)
+            image, text = Path(row["file"]), row[key].strip()
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            form = json.dumps({"file": "cats/1.png", key: example})
             raise InputError(f"{file}: line {number} is not of the form {form}; mend or remove it") from error
-        if image in texts:
-            raise InputError(f"{file}: line {number} is a second caption of {image}; remove one")
-        texts[image] = text
-    if not texts:
-        raise InputError(f"{file}: no captions in it; fill or remove it")
-    return texts
+        if image in said:
+            raise InputError(f"{file}: line {number} is a second line of {image}; remove one")
+        said[image] = text
+    if not said:
+        raise InputError(f"{file}: nothing in it; fill or remove it")
+    return said
 
 
 def _text(file: Path) -> str:
@@ -151,15 +178,17 @@ def _source(
     root: Path,
     split: str,
     files: list[Path],
-    class_names: tuple[str, ...],
+    classes: Mapping[Path, str],
     texts: Mapping[Path, str],
     twins: Mapping[Path, Path],
+    table: list[File],
 ) -> Source:
-    """The source of `files`, relative to root/split; `texts` and `twins` go by paths relative to root."""
+    """The source of `files`, relative to root/split; the mappings go by paths relative to root."""
+    class_names = tuple(sorted(set(classes.values())))
     if len(class_names) < 2:  # one class tells a model nothing
         class_names = ()
     number = {name: label for label, name in enumerate(class_names)}
-    labels = np.array([number[file.parts[0]] for file in files], np.int32) if class_names else None
+    labels = np.array([number[classes[Path(split, file)]] for file in files], np.int32) if class_names else None
     stamps = [stamped(root / split / file, file.as_posix()) for file in files]
     stamps += [stamped(twins[Path(split, file)], f"condition/{file.as_posix()}") for file in files if twins]
 
@@ -177,5 +206,5 @@ def _source(
         class_names=class_names,
         captions=(lambda: [texts[Path(split, file)] for file in files]) if texts else None,
         all_captions=(lambda: list(texts.values())) if texts else None,
-        files=tuple(stamps),
+        files=(*stamps, *table),
     )

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 MODES = ("crop", "stretch")
+RULE = 2  # raised when the same call gives other pixels: what is kept of them depends on it
 
 
 def resize(
@@ -11,7 +12,7 @@ def resize(
 ) -> np.ndarray:
     """Brings one image to the given size and channels.
 
-    "crop" scales the image so that it just covers the size (bicubic, antialiased) and keeps the centre;
+    "crop" cuts out the largest centred part of the right aspect and scales it (bicubic, antialiased);
     "stretch" scales both sides and ignores the aspect. Grey is ITU-R 601 luma.
 
     Args:
@@ -42,7 +43,8 @@ def _scale(image: np.ndarray, height: int, width: int, mode: str) -> np.ndarray:
         wide = max(1, min(right, bottom * width // height))
         left, top = (right - wide) // 2, (bottom - tall) // 2
         right, bottom = left + wide, top + tall
-    # `box` makes it one resampling that still sees the pixels beyond the crop's edge.
+    # Cut first: Pillow's `box` would blend in the pixels beyond the crop's edge.
+    image = image[top:bottom, left:right]
     picture = Image.fromarray(image[:, :, 0] if channels == 1 else image)
-    scaled = picture.resize((width, height), Image.Resampling.BICUBIC, (left, top, right, bottom))
+    scaled = picture.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(scaled).reshape(height, width, channels)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key, UInt8
 
 BINARIZE = ("none", "dynamic", "static", "threshold")
+HELD_OUT = 2**32 - 1  # no index of a training image
 
 
 def keys_of(key: Key[Array, ""], numbers: Int[Array, " B"]) -> Key[Array, " B"]:
@@ -35,7 +36,7 @@ def mirror(image: UInt8[Array, " B H W C"], heads: Bool[Array, " B"]) -> UInt8[A
 
 
 def make(
-    *, binarize: str, flip: bool, twins: Sequence[str] = ()
+    *, binarize: str, flip: bool, twins: Sequence[str] = (), held_out: bool = False
 ) -> Callable[[Mapping, jax.Array, int | jax.Array], Mapping]:
     """Returns transform(batch, key, seed) -> batch.
 
@@ -43,7 +44,7 @@ def make(
     compiled update. Hand a NumPy or JAX uint32 to a compiled function; a Python int above 2^31 would overflow there.
 
     Args:
-      binarize: "none"; "dynamic", drawn anew at each call; "static", drawn once: a function of the seed
+      binarize: "none"; "dynamic", drawn anew at each call; "static", drawn once: a function of the seed, the split
         and the image's index alone; "threshold".
       flip: mirror half of the images, chosen anew at each call. Captions that speak of left and right are not
         rewritten: leave it off for them.
@@ -59,6 +60,7 @@ def make(
         elif binarize == "static":
             # The generator is named, so that the bits are the same where another is the default.
             fixed = jax.random.key(jnp.asarray(seed, jnp.uint32), impl="threefry2x32")
+            fixed = jax.random.fold_in(fixed, HELD_OUT) if held_out else fixed
             image = bernoulli(image, keys_of(fixed, batch["index"]))
         elif binarize == "threshold":
             image = threshold(image)

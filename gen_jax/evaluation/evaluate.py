@@ -230,7 +230,7 @@ def _classification_accuracy(run, train, test, seed, count):
     with tempfile.TemporaryDirectory() as folder:
         out = export_dataset(run, Path(folder) / "set", count=count, seed=seed, record={})
         section = {name: run.config.data[name] for name in data.FIELDS if name in run.config.data}
-        section |= {"name": "folder", "path": str(out / "images")}
+        section |= {"name": "folder", "path": str(out / "images"), "labels": "folder"}
         section["image_size"] = min(run.spec.shape[:2])
         samples = data.make(**{**section, "binarize": "none", "flip": False})
         if samples.spec.classes != run.spec.classes:

@@ -61,6 +61,13 @@ def test_options_that_change_pixels_are_part_of_the_key(folder, decoded, option)
     assert decoded == [8, 8]
 
 
+def test_another_rule_of_resizing_is_part_of_the_key(folder, decoded, monkeypatch):
+    open_folder(folder)
+    monkeypatch.setattr(data.resizing, "RULE", data.resizing.RULE + 1)
+    open_folder(folder)
+    assert decoded == [8, 8]
+
+
 def test_labels_are_renumbered_when_the_other_split_brings_a_class(tmp_path, write):
     for name in ("train/b/1", "train/c/2", "test/b/3", "test/c/4"):
         write(tmp_path / f"{name}.png")

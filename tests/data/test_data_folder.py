@@ -68,6 +68,72 @@ def test_images_beside_classes_are_refused(tmp_path, write):
         open_folder(tmp_path)
 
 
+def labelled(root, **options):
+    """(class names, file -> class of every image)."""
+    found = {}
+    for split in ("train", "test"):
+        dataset = open_folder(root, split=split, **options)
+        names = dataset.spec.class_names
+        labels = dataset.resident["condition"]["label"] if names else [None] * dataset.spec.size
+        for pixels, label in zip(dataset.resident["image"], labels, strict=True):
+            found[int(pixels[0, 0, 0])] = None if label is None else names[label]
+    return names, found
+
+
+@pytest.fixture
+def nested(tmp_path):
+    """Images by who took them and of what, in splits of their own; the first pixel is the image's number."""
+    places = ("train/ann/cat/1", "train/ann/dog/2", "train/bob/cat/3", "test/bob/dog/deep/4", "test/bob/cat/5")
+    for place in places:
+        path = tmp_path / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), int(place[-1]), np.uint8)).save(path)
+    return tmp_path
+
+
+def test_classes_come_from_where_the_field_says(nested):
+    people = {1: "ann", 2: "ann", 3: "bob", 4: "bob", 5: "bob"}
+    animals = {1: "cat", 2: "dog", 3: "cat", 4: "dog", 5: "cat"}
+    assert labelled(nested) == labelled(nested, labels="depth=1") == (("ann", "bob"), people)
+    assert labelled(nested, labels="depth=2") == (("cat", "dog"), animals)
+    assert labelled(nested, labels="none") == ((), dict.fromkeys(people))
+    paths = {int(path.stem): path.relative_to(nested).as_posix() for path in nested.rglob("*.png")}
+    table, said = nested / "labels.jsonl", {1: "b", 2: "a", 3: "b", 4: "a", 5: "c"}
+    table.write_text("".join(json.dumps({"file": paths[n], "label": said[n]}) + "\n" for n in said))
+    assert labelled(nested, labels="file") == (("a", "b", "c"), said)
+    # The same names for other images: decoded images are kept on disk, their old classes are not.
+    said[1], said[2] = said[2], said[1]
+    table.write_text("".join(json.dumps({"file": paths[n], "label": said[n]}) + "\n" for n in said))
+    assert labelled(nested, labels="file") == (("a", "b", "c"), said)
+
+
+def test_classes_that_lack_are_refused(nested, write):
+    with pytest.raises(InputError, match=r"4 images beside class folders \(test/bob/cat/5.png, .*3 folders deep"):
+        open_folder(nested, labels="depth=3")
+    with pytest.raises(InputError, match=r"labels\.jsonl: cannot be read \(No such file"):
+        open_folder(nested, labels="file")
+    (nested / "labels.jsonl").write_text('{"file": "test/bob/cat/5.png", "label": "cat"}\n')
+    with pytest.raises(InputError, match=r"data.labels=file: 4 of 5 images have no line in labels\.jsonl: test/bob"):
+        open_folder(nested, labels="file")
+    (nested / "labels.jsonl").write_text('{"file": "test/bob/cat/5.png", "label": 3}\n')
+    with pytest.raises(InputError, match=r'line 1 is not of the form {"file": "cats/1.png", "label": "cat"}'):
+        open_folder(nested, labels="file")
+    for labels in ("depth=0", "depth=", "depth=-1", "depth=2.5", "folders", ""):
+        with pytest.raises(InputError, match=f"data.labels={labels}: must be none, folder, file, or depth=N"):
+            open_folder(nested, labels=labels)
+    with pytest.raises(InputError, match="data.labels=none: data.name=digits does not take it"):
+        data.make(name="digits", labels="none", batch_size=4)
+
+
+def test_without_classes_images_may_lie_anywhere(tmp_path, write):
+    for place in ("1", "cat/2", "dog/deep/3"):
+        write(tmp_path / f"{place}.png", 1)
+    with pytest.raises(InputError, match="1 images beside class folders .* or set data.labels=none"):
+        open_folder(tmp_path)
+    dataset = open_folder(tmp_path, labels="none")
+    assert dataset.spec.size == 3 and dataset.spec.conditions == {}
+
+
 def test_hidden_and_other_files_are_not_seen(tmp_path, write):
     write(tmp_path / "1.png")
     write(tmp_path / ".2.png")
@@ -262,10 +328,10 @@ def test_captions_that_lack_or_stand_twice_are_refused(tmp_path, write):
             open_folder(tmp_path)
         assert "\n" not in str(error.value)
     table.write_text('{"file": "2.png", "text": "x"}\n' * 2)
-    with pytest.raises(InputError, match=r"line 2 is a second caption of 2\.png"):
+    with pytest.raises(InputError, match=r"line 2 is a second line of 2\.png"):
         open_folder(tmp_path)
     table.write_text("\n")
-    with pytest.raises(InputError, match="no captions in it"):
+    with pytest.raises(InputError, match="nothing in it"):
         open_folder(tmp_path)
     table.write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(InputError, match=r"captions\.jsonl: cannot be read \(no UTF-8\)"):
@@ -356,7 +422,7 @@ def test_twins_that_lack_or_are_broken_are_named(twins, tmp_path):
         open_folder(images, condition_path=str(edges))
     with pytest.raises(InputError, match="data.condition_path=.*no such folder"):
         open_folder(images, condition_path=str(tmp_path / "absent"))
-    with pytest.raises(InputError, match="data.condition_path=x: data.name=digits takes none"):
+    with pytest.raises(InputError, match="data.condition_path=x: data.name=digits does not take it"):
         data.make(name="digits", batch_size=4, condition_path="x")
 
 

@@ -7,6 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from gen_jax import data
+from gen_jax.data.condition import Condition
 from gen_jax.data.loader import prefetch
 from gen_jax.errors import InputError
 
@@ -65,6 +66,25 @@ def test_binarize_makes_the_spec_binary():
     batch = dataset.transform(dataset.batch(0, np.arange(64)), jax.random.key(0), dataset.seed)
     assert set(np.unique(batch["image"])) == {0, 255}
     assert batch["condition"]["label"].shape == (64,)
+
+
+def test_training_and_test_images_share_no_static_draws():
+    # Images of one index, all of the middle grey: half of the pixels agree by chance.
+    image = np.full((64, 16, 16, 1), 128, np.uint8)
+    batch = {"image": image, "index": np.arange(64, dtype=np.int32), "row": np.arange(64, dtype=np.int32)}
+    sets = [digits(binarize="static", split=split) for split in ("train", "test")]
+    train, test = (np.asarray(one.transform(batch, jax.random.key(0), np.uint32(0))["image"]) for one in sets)
+    assert abs((train == test).mean() - 0.5) < 5 * np.sqrt(0.25 / image.size)
+
+
+def test_classes_are_told_in_one_line():
+    names = tuple(f"kind of\nbird {i}" for i in range(200))
+    spec = digits().spec
+    assert spec.classes_line == "10 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert spec._replace(conditions={}).classes_line == "no classes"
+    line = spec._replace(conditions={"label": Condition("label", (), 200, names)}).classes_line
+    assert line.startswith("200 classes: kind of bird 0, kind of bird 1,") and line.endswith(" ...")
+    assert len(line) <= 100 and "\n" not in line
 
 
 @pytest.mark.parametrize(
