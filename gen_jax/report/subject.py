@@ -70,7 +70,11 @@ def name_of(subject):
 def asked_for(subject):
     """How the config was asked for; runs of a notebook have no name for it."""
     asked = read_json(subject.run.path / "overrides.json")
-    return {"config": asked.get("config") or subject.run.config.method, "overrides": asked.get("overrides") or {}}
+    overrides = asked.get("overrides")
+    return {
+        "config": str(asked.get("config") or subject.run.config.method),
+        "overrides": overrides if isinstance(overrides, dict) else {},
+    }
 
 
 def note_of(text):
