@@ -1,6 +1,7 @@
 """A trained run, opened: what a notebook, the evaluator and the verbs work with."""
 
 import dataclasses
+import importlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from gen_jax.runtime import mesh as meshes
 from gen_jax.sample import Condition, Sampler, sampler
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Run:
     """A checkpoint of a run with all that is needed to use it, on the devices of this machine."""
 
@@ -76,6 +77,15 @@ class Run:
         """Images uint8 [N, H, W, C] with all that `mask` ([N, H, W, 1] or [H, W, 1]) does not keep drawn anew."""
         seeds = range(len(images)) if seeds is None else seeds
         return self.sampler.complete(self.variables, images, mask, seeds, condition)
+
+    def evaluate(self, **choices) -> list[dict]:
+        """The records of `gen-jax evaluate`: see `gen_jax.evaluation.evaluate.evaluate` for what can be chosen."""
+        # Scores stand above runs and import them: from here they are asked for by name.
+        return importlib.import_module("gen_jax.evaluation.evaluate").evaluate(self, **choices)
+
+    def __repr__(self) -> str:
+        """One line: what the run is, and which of its weights these are."""
+        return f"Run({str(self.path)!r}, {self.config.method}, step {self.step}, {self.weights} weights)"
 
 
 def load(path: str | Path, step: int | str | None = None, average: bool = True) -> Run:

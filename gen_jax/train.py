@@ -83,9 +83,9 @@ def train(
         if start == total and (workdir / "DONE").exists():
             progress.say(f"already done · {workdir}")
             return Result(state, program)
+        book = stack.enter_context(logbook.opened(workdir, start) if main else logbook.silent())
         if main:
             directory.begin(workdir, start)
-        book = stack.enter_context(logbook.opened(workdir, start) if main else logbook.silent())
 
         def tell(line):
             if line:

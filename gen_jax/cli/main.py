@@ -203,7 +203,7 @@ def _verbs():
     reconstruct[1].add_argument("--count", type=int, help="how many test images; default: 32")
     reconstruct[1].add_argument("--out", help="the PNG; default: in the run's samples/")
     yield reconstruct
-    evaluate = on_run("evaluate", verbs.evaluate, "Score a run under a recorded protocol; JSON on stdout.")
+    evaluate = on_run("evaluate", verbs.evaluate, "Score a run under a recorded protocol; a table, in a pipe JSON.")
     evaluate[1].add_argument("--seed", type=int, default=0, help="of samples, noise and binarisation")
     evaluate[1].add_argument("--seeds", type=int, default=3, help="sets of samples; scores are means over them")
     evaluate[1].add_argument("--importance_samples", type=int, default=1000, help="k, of the likelihood of an image")
@@ -214,10 +214,13 @@ def _verbs():
     evaluate[1].add_argument(
         "--classification_accuracy", action="store_true", help="train a classifier on samples, test it on real images"
     )
+    evaluate[1].add_argument("--quick", action="store_true", help="fewer images and samples, in under a minute")
+    evaluate[1].add_argument("--json", action="store_true", help="as JSON, on a terminal too")
+    evaluate[1].add_argument("--out", help="a file that the records are written to as well, as JSON")
     yield evaluate
     compare = verb("compare", verbs.compare, "Show the scores of several runs in one table; mark other protocols.")
     compare[1].add_argument("runs", nargs="+", help="run directories")
-    compare[1].add_argument("--json", action="store_true", help="as JSON")
+    compare[1].add_argument("--json", action="store_true", help="as JSON, on a terminal too")
     yield compare
     export = signed("export-dataset", verbs.export_dataset, "Write generated images as a folder and a TFDS set.")
     export[1].add_argument("--count", type=int, default=1000, help="images; default: 1000")

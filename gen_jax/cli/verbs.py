@@ -218,30 +218,48 @@ def reconstruct(arguments):
 
 def evaluate(arguments):
     """Scores a run and prints the records."""
-    from gen_jax.evaluation.evaluate import evaluate
+    from gen_jax.evaluation.compare import beside, by_checkpoint, table
+    from gen_jax.runtime.files import check_writable
+    from gen_jax.runtime.logbook import write_text
+    from gen_jax.runtime.progress import Stages
 
-    run = _load(arguments)
-    records = evaluate(
-        run,
-        seed=arguments.seed,
-        seeds=arguments.seeds,
-        importance_samples=arguments.importance_samples,
-        images=arguments.images,
-        limit=arguments.limit,
-        extractor=arguments.extractor,
-        weights=arguments.weights,
-        classification_accuracy=arguments.classification_accuracy,
-    )
-    print(json.dumps(records, indent=1))
+    run, out = _load(arguments), Path(arguments.out) if arguments.out else None
+    if out:
+        check_writable(out)
+    with Stages() as tell:
+        records = run.evaluate(
+            seed=arguments.seed,
+            seeds=arguments.seeds,
+            importance_samples=arguments.importance_samples,
+            images=arguments.images,
+            limit=arguments.limit,
+            extractor=arguments.extractor,
+            weights=arguments.weights,
+            classification_accuracy=arguments.classification_accuracy,
+            quick=arguments.quick,
+            tell=tell,
+        )
+    name = run.path.resolve().name
+    columns = {f"{name} {which}": found for which, found in by_checkpoint(records).items()}
+    _show(arguments, records, lambda: table(beside(columns)))
+    if out:
+        write_text(out, json.dumps(records, indent=1) + "\n")
     return 0
+
+
+def _show(arguments, value, table):
+    """JSON where a program reads, or where it is asked for; on a terminal a table."""
+    print(table() if sys.stdout.isatty() and not arguments.json else json.dumps(value, indent=1))
 
 
 def compare(arguments):
     """Prints the scores of several runs in one table."""
-    from gen_jax.evaluation.compare import compare, table
+    from gen_jax.evaluation.compare import compare, configs, configs_table, short_names, table
 
-    rows = compare([Path(run) for run in arguments.runs])
-    print(json.dumps(rows, indent=1) if arguments.json else table(rows))
+    runs = [Path(run) for run in arguments.runs]
+    rows, differing = compare(runs), configs(runs)
+    told = lambda: f"{table(rows)}\n\n{configs_table(differing, short_names(runs))}"
+    _show(arguments, {"scores": rows, "configs": differing}, told)
     return 0
 
 

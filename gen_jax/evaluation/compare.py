@@ -1,13 +1,23 @@
-"""compare(runs): the scores of several runs in one table, in which different protocols cannot hide."""
+"""compare(runs): the scores of several runs in one table, in which different protocols cannot hide.
 
+A mark says that a value means something else than the first one of its row: other images, other features, another
+number of samples. Whether weights are averaged, which seeds were drawn and how many sets is no such thing: the first is
+part of what was scored, the others move a value by no more than its spread.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import ascii_lowercase
 
 from gen_jax.command import command
 from gen_jax.errors import InputError
+from gen_jax.evaluation.scores import better
 from gen_jax.field import flatten
 from gen_jax.runtime import logbook
+
+# Fields of a protocol that do not change what a value means. What a classifier is, its hash says.
+SAME_MEANING = ("weights", "seed", "sampling_seeds", "kernel_seed", "n_floor", "classifier_test_accuracy")
 
 # In a record without a protocol of its own: what is no part of one.
 FIGURES = ("metric", "value", "spread", "standard_error", "unit", "floor", "of_real_images", "step", "weights")
@@ -21,7 +31,7 @@ def protocol(record: Mapping) -> dict:
 
 
 def differences(first: Mapping, second: Mapping) -> dict[str, tuple]:
-    """Field -> its two values, where the protocols of two records differ.
+    """Field -> its two values, where the protocols of two records differ in what a value means.
 
     Of `code` the version counts, not the commit: every commit would mark every score otherwise.
     """
@@ -29,7 +39,7 @@ def differences(first: Mapping, second: Mapping) -> dict[str, tuple]:
     plain = lambda name, value: str(value).partition("+")[0] if name == "code" else value
     # The objective is the model's own; but the bounds of two likelihoods are two things.
     own = lambda name: name.startswith("objective.") and name != "objective.likelihood"
-    names = sorted(name for name in a.keys() | b.keys() if not own(name))
+    names = sorted(name for name in a.keys() | b.keys() if not own(name) and name not in SAME_MEANING)
     return {n: (a.get(n), b.get(n)) for n in names if plain(n, a.get(n)) != plain(n, b.get(n))}
 
 
@@ -43,9 +53,7 @@ def along_training(records: Sequence[dict]) -> list[dict]:
 
 
 def scores_of(run: Path) -> dict[str, dict[str, dict]]:
-    """What was scored ("final", "best", "step 500", "final raw") -> metric -> its latest record.
-
-    A metric that several extractors gave is told apart by them: "precision (pixels)".
+    """What was scored in a run, as `by_checkpoint` says it.
 
     Raises:
       InputError: no run there, one that was never evaluated, or records that cannot be read.
@@ -53,10 +61,19 @@ def scores_of(run: Path) -> dict[str, dict[str, dict]]:
     path = run / "evaluations.jsonl"
     if not (run / "config.json").is_file():
         raise InputError(f"no run in {run} (no config.json)")
-    rows = logbook.read_rows(path) if path.is_file() else []
-    rows = [row for row in rows if row.get("checkpoint") not in (None, "training")]
-    if not rows:
+    rows = logbook.read_records(path) if path.is_file() else []
+    found = by_checkpoint([row for row in rows if row.get("checkpoint") not in (None, "training")])
+    if not found:
         raise InputError(f"{run} has no scores; run: {command('evaluate', run)}")
+    return found
+
+
+def by_checkpoint(rows: Sequence[dict]) -> dict[str, dict[str, dict]]:
+    """What was scored ("final", "best", "step 500", "final raw") -> metric -> its latest record.
+
+    A metric that several extractors gave is told apart by them: "precision (pixels)"; and a quick one never stands
+    in the row of a whole one: "precision (quick)".
+    """
     extractors, steps, weights = {}, {}, {}
     for row in rows:
         extractors.setdefault(row["metric"], set()).add(row["protocol"].get("extractor"))
@@ -72,21 +89,31 @@ def scores_of(run: Path) -> dict[str, dict[str, dict]]:
         metric = row["metric"]
         if len(extractors[metric]) > 1:
             metric += f" ({row['protocol'].get('extractor')})"
+        if row["protocol"].get("quick"):
+            metric += " (quick)"
         found.setdefault(which, {})[metric] = row
     return found
 
 
 def compare(runs: Sequence[Path]) -> list[dict]:
-    """One row a metric: {"metric", "columns": {column: {"value", "spread", "floor", "n_floor", "differs"}}}.
-
-    `differs` names the fields of the protocol in which a value differs from the first one of its row. `n_floor` is
-    None where the floor is of as many images as the value, and so comparable with it.
-    """
+    """The rows of `beside` for all that was scored in the runs."""
     columns = {}
-    names = short_names(runs)
-    for run, name in zip(runs, names, strict=True):
+    for run, name in zip(runs, short_names(runs), strict=True):
         for which, records in scores_of(run).items():
             columns[f"{name} {which}"] = records
+    return beside(columns)
+
+
+def beside(columns: Mapping[str, Mapping[str, dict]]) -> list[dict]:
+    """One row a metric: {"metric", "better", "columns": {column: {"value", "spread", "floor", "n_floor", ...}}}.
+
+    `better` says which values are: see `gen_jax.evaluation.scores.better`. `differs` names the fields of the protocol
+    in which a value differs from the first one of its row, `warning` says what a value suffers from. `n_floor` is None
+    where the floor is of as many images as the value, and so comparable with it.
+
+    Args:
+      columns: column -> metric -> record.
+    """
     rows = []
     for metric in dict.fromkeys(metric for records in columns.values() for metric in records):
         cells, first = {}, None
@@ -102,31 +129,69 @@ def compare(runs: Sequence[Path]) -> list[dict]:
                 "refused": record.get("refused"),
                 "floor": record.get("floor"),
                 "n_floor": numbers[0] if numbers[0] != numbers[1] else None,
+                "warning": record.get("warning"),
                 "differs": [f"{name} ({a} / {b})" for name, (a, b) in differences(first, record).items()],
             }
-        rows.append({"metric": metric, "columns": cells})
+        rows.append({"metric": metric, "better": better(metric), "columns": cells})
     return rows
+
+
+def configs(runs: Sequence[Path]) -> dict[str, dict]:
+    """Field -> run -> its value, of the fields in which the configs of several runs differ; a run may lack one.
+
+    Raises:
+      InputError: a config that cannot be read.
+    """
+    flat = {name: _config(run) for run, name in zip(runs, short_names(runs), strict=True)}
+    fields = sorted({field for config in flat.values() for field in config})
+    told = {field: {name: config[field] for name, config in flat.items() if field in config} for field in fields}
+    alike = lambda values: len(values) == len(flat) and len({repr(value) for value in values.values()}) == 1
+    return {field: values for field, values in told.items() if not alike(values)}
+
+
+def _config(run):
+    try:
+        return flatten(json.loads((run / "config.json").read_text()))
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{run / 'config.json'} cannot be read ({error}); is it damaged?") from error
+
+
+def configs_table(differing: Mapping[str, Mapping], names: Sequence[str]) -> str:
+    """What `configs` found, for a terminal."""
+    if not differing:
+        return "what differs in the configs: nothing"
+    lines = [["what differs in the configs", *names]]
+    lines += [[field, *(str(values.get(name, "--")) for name in names)] for field, values in differing.items()]
+    return aligned(lines)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells as columns of one width each."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    pad = lambda line: "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+    return "\n".join(map(pad, lines))
 
 
 def table(rows: list[dict]) -> str:
     """The rows for a terminal; a letter marks a value of another protocol, explained below."""
     columns = list(dict.fromkeys(column for row in rows for column in row["columns"]))
     marks = {}
-    lines = [["", *columns, "real images"]]
+    lines = [["", "better", *columns, "real images"]]
     for row in rows:
-        line = [row["metric"]]
+        line = [row["metric"], row["better"]]
         for column in columns:
             cell = row["columns"].get(column)
             line.append("" if cell is None else _cell(cell, marks))
         floors = {_floor(cell) for cell in row["columns"].values()} - {""}
         lines.append([*line, floors.pop() if len(floors) == 1 else " / ".join(sorted(floors))])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    pad = lambda line: "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-    text = "\n".join(map(pad, lines))
+    text = aligned(lines)
     text += "\n\n± is the deviation over sampling seeds, of bounds and reconstructions the standard error over images"
     if marks:
         text += "\nmeasured otherwise than the first value of the row, so not comparable with it as they stand:"
         text += "".join(f"\n  [{letter}] {', '.join(fields)}" for fields, letter in marks.items())
+    for column in columns:
+        warnings = {row["columns"].get(column, {}).get("warning"): None for row in rows}
+        text += "".join(f"\nwarning, {column}: {warning}" for warning in warnings if warning)
     return text
 
 

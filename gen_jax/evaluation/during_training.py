@@ -62,7 +62,7 @@ def judging(config) -> Maker:
                 logbook.append_rows(path, records)
             if value is None:
                 return f"  {metric} refused: {chosen['refused']}"
-            sign = 1 if scores.lower_is_better(metric) else -1
+            sign = 1 if scores.better(metric) == "lower" else -1
             is_best = all(sign * value < sign * old for old in before)
             if is_best:
                 with checkpoint.opened(workdir / "best", keep=1) as best:
@@ -107,13 +107,13 @@ def grounds(config, images: Dataset, workdir: Path, mesh) -> scores.Ground:
 
 
 def _judged(path: Path) -> list[dict]:
-    rows = logbook.read_rows(path) if path.exists() else []
+    rows = logbook.read_records(path) if path.exists() else []
     return [row for row in rows if row.get("checkpoint") == "training"]
 
 
 def _cut(path: Path, step: int) -> None:
     """Removes the judgements beyond `step`: a run that goes on from there makes them again."""
     if path.exists():
-        rows = logbook.read_rows(path)
+        rows = logbook.read_records(path)
         kept = [row for row in rows if row.get("checkpoint") != "training" or row["step"] <= step]
         logbook.write_text(path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -11,8 +11,9 @@ metric with real test images in the place of the generated ones; comparable wher
 """
 
 import functools
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import jax
@@ -32,11 +33,17 @@ from gen_jax.run import Run
 from gen_jax.runtime import logbook
 from gen_jax.runtime import mesh as meshes
 from gen_jax.runtime.directory import check_same_data
+from gen_jax.runtime.progress import Tell, quiet
 from gen_jax.sample import of_examples
 from gen_jax.train import train as fit
 
 BATCH = 200
 SAMPLES_AT_ONCE = 20  # importance samples of an image that are decoded together
+DRAWN_AT_ONCE = 256
+
+# The most that a quick evaluation looks at; `reference` are the training images that samples are compared with. It goes
+# without the kernel distance, which takes longer than all other scores and sees what the Frechet distance sees.
+QUICK = {"seeds": 1, "importance_samples": 50, "images": 1000, "limit": 200, "reference": 5000}
 
 
 def evaluate(
@@ -50,8 +57,12 @@ def evaluate(
     extractor: str = "",
     weights: str | None = None,
     classification_accuracy: bool = False,
+    quick: bool = False,
+    tell: Tell = quiet,
 ) -> list[dict]:
     """Records of every score that the run's Method allows, appended to the run's evaluations.jsonl.
+
+    Where that file cannot be written, a line on stderr says so, and the records are returned all the same.
 
     Args:
       seed: of generated images, of the noise of the bounds and of dynamic binarisation.
@@ -64,6 +75,9 @@ def evaluate(
       weights: the file of the Inception network.
       classification_accuracy: also the accuracy on real images of a classifier that is trained on `images` samples of
         this run, a conditional one (Ravuri & Vinyals 2019).
+      quick: looks at no more than QUICK says, which then stands in each protocol. Its numbers are of another size
+        than those of a whole evaluation, and are compared with quick ones only.
+      tell: hears how far the work is; `gen_jax.runtime.progress.Stages` shows it.
 
     Raises:
       InputError: a count that cannot be, or data that is not at hand.
@@ -81,6 +95,11 @@ def evaluate(
         raise InputError("--images=1: a set of samples needs two")
     train, test = run.dataset("train"), run.dataset("test")
     check_same_data(train, run.path)
+    reference = 0
+    if quick:
+        seeds, importance_samples = min(seeds, QUICK["seeds"]), min(importance_samples, QUICK["importance_samples"])
+        images = min(images or test.spec.size, QUICK["images"])
+        limit, reference = min(limit or QUICK["limit"], QUICK["limit"]), QUICK["reference"]
     used = min(limit, test.spec.size) if limit else test.spec.size
     on_test = {
         "objective": to_json(run.config).get("objective", {}),
@@ -92,25 +111,42 @@ def evaluate(
     }
     if run.method.sample:  # made first: a wrong --extractor or --weights must not cost minutes
         chosen = extractor or (extractors.default(train) if weights is None else "inception")
-        seen_by = extractors.make(chosen, train, run.config.data, fit, weights)
+        seen_by = extractors.make(chosen, train, run.config.data, fit, weights, tell=tell)
     found = []
     if run.method.bound:
-        found += [_with(score, on_test) for score in _bound(run, test, seed, used)]
+        found += [_with(score, on_test) for score in _bound(run, test, seed, used, tell)]
     if run.method.log_prob or run.method.log_weights:
-        found += [_with(score, on_test) for score in _likelihood(run, test, seed, importance_samples, used)]
+        found += [_with(score, on_test) for score in _likelihood(run, test, seed, importance_samples, used, tell)]
     if run.method.reconstruct:
-        found += [_with(score, on_test) for score in _reconstruction(run, test, seed, used)]
+        found += [_with(score, on_test) for score in _reconstruction(run, test, seed, used, tell)]
     if run.method.features:
         found += [_with(score, on_test) for score in _accuracy(run, test, used)]
     if run.method.sample:
-        ground = scores.prepare(seen_by, train, test, run.mesh, images)
-        draw = lambda seeds: run.sample(seeds, of_examples(run.method, test, seeds))  # noqa: E731
-        found += scores.generated(ground, draw, seed=seed, seeds=seeds)
+        groups = [group for group in scores.GROUPS if not quick or group != "kernel"]
+        ground = scores.prepare(seen_by, train, test, run.mesh, images, groups, reference=reference, tell=tell)
+        draw = functools.partial(_draw, run, test, tell)
+        found += scores.generated(ground, draw, seed=seed, seeds=seeds, groups=groups, tell=tell)
     if classification_accuracy:
         found += _classification_accuracy(run, train, test, seed, images or train.spec.size)
+    if quick:
+        found = [_with(score, {"quick": QUICK}) for score in found]
     records = [scores.record(score, run.step, run.weights, run.checkpoint) for score in found]
-    logbook.append_rows(run.path / "evaluations.jsonl", records)
+    try:
+        logbook.append_rows(run.path / "evaluations.jsonl", records)
+    except InputError as error:  # minutes of work must not be lost for it
+        print(f"the scores are not recorded in the run: {error}", file=sys.stderr)
     return records
+
+
+def _draw(run, test, tell, seeds):
+    """The samples of a set, asked for as test examples are."""
+    drawn, stage = [], f"samples of seeds {seeds[0]} to {seeds[-1]}"
+    tell(stage, 0, len(seeds))
+    for start in range(0, len(seeds), DRAWN_AT_ONCE):
+        some = seeds[start : start + DRAWN_AT_ONCE]
+        drawn.append(run.sample(some, of_examples(run.method, test, some)))
+        tell(stage, start + len(some), len(seeds))
+    return np.concatenate(drawn)
 
 
 def _with(score, protocol):
@@ -122,8 +158,9 @@ def as_seen(dataset: Dataset, batch: dict, seed: int) -> dict:
     return seen(dataset, batch, randomness.stream(seed, randomness.EVAL))
 
 
-def _batches(run: Run, dataset: Dataset, seed: int, used: int) -> Iterator[tuple]:
+def _batches(run: Run, dataset: Dataset, seed: int, used: int, told: Callable[[int], None]) -> Iterator[tuple]:
     """(images in [0, 1], condition, keys [B], rows that count) over the first `used` images, sharded."""
+    told(0)
     size = -(-min(BATCH, used) // run.mesh.size) * run.mesh.size
     base = jax.random.fold_in(randomness.stream(seed, randomness.EVAL), 1)
     left = used
@@ -133,31 +170,37 @@ def _batches(run: Run, dataset: Dataset, seed: int, used: int) -> Iterator[tuple
         batch = floats(batch)
         yield batch["image"], chosen(run.method.conditions, batch), keys, min(size, left)
         left -= size
+        told(used - max(left, 0))
         if left <= 0:
             return
 
 
-def _bound(run, test, seed, used):
+def _bound(run, test, seed, used, tell):
     """Every named term of the bound."""
     bound = jax.jit(run.method.bound)
     found = {}
-    for images, condition, keys, valid in _batches(run, test, seed, used):
+    for images, condition, keys, valid in _batches(
+        run, test, seed, used, lambda n: tell("bound of test images", n, used)
+    ):
         for name, term in bound(run.variables, images, keys, condition).items():
             found.setdefault(name, []).append(np.asarray(term)[:valid])
     return [{"metric": n, **_mean(np.concatenate(v).astype(np.float64)), "unit": "nats"} for n, v in found.items()]
 
 
-def _likelihood(run, test, seed, samples, used):
+def _likelihood(run, test, seed, samples, used, tell):
     """log p(x) of test images: exact where the method can say it, else estimated by importance sampling."""
     exact = run.method.log_prob and jax.jit(run.method.log_prob)
     log_p = []
-    for images, condition, keys, valid in _batches(run, test, seed, used):
+    told = lambda done: tell("likelihood of test images", int(done), used)
+    for images, condition, keys, valid in _batches(run, test, seed, used, told):
         if exact:
             found = exact(run.variables, images, condition)
         else:
             # Fresh noise: the estimate must not share its first sample with the bound beside it.
             fresh = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
-            found = importance_weighted(run.method, run.variables, images, fresh, samples, condition)
+            before = sum(map(len, log_p))
+            part = lambda share, before=before, valid=valid: told(before + share * valid)
+            found = importance_weighted(run.method, run.variables, images, fresh, samples, condition, part)
         log_p.append(np.asarray(found)[:valid])
     log_p = np.concatenate(log_p).astype(np.float64)
     how = {"protocol": {"likelihood": "exact"} if exact else {"likelihood": "importance-weighted", "k": samples}}
@@ -168,7 +211,13 @@ def _likelihood(run, test, seed, samples, used):
 
 
 def importance_weighted(
-    method: Method, variables: Variables, images: jax.Array, keys: jax.Array, samples: int, condition: Mapping
+    method: Method,
+    variables: Variables,
+    images: jax.Array,
+    keys: jax.Array,
+    samples: int,
+    condition: Mapping,
+    told: Callable[[float], None] = lambda share: None,
 ) -> jax.Array:
     """log 1/k sum_i p(x, z_i) / q(z_i | x) [B] nats of k samples an image (Burda et al. 2016, eq. 8).
 
@@ -179,12 +228,14 @@ def importance_weighted(
       images: float32 [B, H, W, C] in [0, 1].
       keys: one an image [B]; sample i of an image has its key folded with i, whatever the blocks are.
       samples: k.
+      told: hears which share of the samples is done.
     """
     block = _log_weights(method.log_weights)
     total = jnp.full(len(images), -jnp.inf)
     for start in range(0, samples, SAMPLES_AT_ONCE):
         index = start + jnp.arange(min(SAMPLES_AT_ONCE, samples - start))
-        total = jnp.logaddexp(total, block(variables, images, keys, index, condition))
+        total = jnp.logaddexp(total, block(variables, images, keys, index, condition)).block_until_ready()
+        told((start + len(index)) / samples)
     return total - jnp.log(samples)
 
 
@@ -205,7 +256,7 @@ def _mean(values):
     return {name: x if x is not None and np.isfinite(x) else None for name, x in numbers.items()}
 
 
-def _reconstruction(run, test, seed, used):
+def _reconstruction(run, test, seed, used, tell):
     """Paired scores: each test image beside its own reconstruction."""
     paired = {
         "reconstruction_mae": (metrics.mean_absolute_error, "of [0, 1]"),
@@ -216,7 +267,8 @@ def _reconstruction(run, test, seed, used):
         paired["reconstruction_ssim"] = (metrics.ssim, "of [-1, 1]")
     found = {name: [] for name in paired}
     reconstruct = jax.jit(run.method.reconstruct)
-    for images, condition, _, valid in _batches(run, test, seed, used):
+    told = lambda done: tell("reconstructions of test images", done, used)
+    for images, condition, _, valid in _batches(run, test, seed, used, told):
         pair = [np.asarray(x)[:valid] for x in (images, reconstruct(run.variables, images, condition))]
         for name, (metric, _) in paired.items():
             found[name].append(np.asarray(metric(*pair)))

@@ -6,6 +6,11 @@
     inception    the standard Inception network, from a weights file of yours: with it a Frechet distance is a FID
 
 An extractor is a value: a compiled function, and all that a reader of a score must know about it.
+
+The features of a classifier that cannot tell the classes apart hold little of what the images show, so scores in them
+carry a warning. The bound is TRUSTED: it must have come four fifths of the way from always naming the most frequent
+class to being always right. Of ten equal classes that is an accuracy of 0.82, of two 0.9; where 95 of 100 images are of
+one class it is 0.99. Plain accuracy would trust a classifier there that has learned nothing.
 """
 
 import hashlib
@@ -25,9 +30,11 @@ from gen_jax.config.load import load as load_config
 from gen_jax.data import cache
 from gen_jax.data.dataset import Dataset, floats
 from gen_jax.errors import InputError
+from gen_jax.observers import Observer
 from gen_jax.run import Run, load
 from gen_jax.runtime import mesh as meshes
 from gen_jax.runtime.compilation import cache_directory
+from gen_jax.runtime.progress import Tell, quiet
 from gen_jax.version import __version__
 
 EXTRACTORS = ("classifier", "random", "pixels", "inception")
@@ -35,6 +42,7 @@ EXTRACTORS = ("classifier", "random", "pixels", "inception")
 BATCH = 256
 PROJECTIONS = 256
 MOST_PIXELS = 4096
+TRUSTED = 0.8  # of the way from naming one class to being right
 
 
 class Extractor(NamedTuple):
@@ -45,6 +53,7 @@ class Extractor(NamedTuple):
     apply: Callable[[Any, jax.Array], Mapping[str, jax.Array]]
     arrays: Any  # weights, an argument of `apply`: captured, they would be baked into the program
     about: Mapping[str, Any]  # what stands in the protocol of every score: weights' hash, resizer, accuracy
+    warning: str = ""  # why scores in these features say little, and what to use instead
 
 
 class Features(NamedTuple):
@@ -61,6 +70,7 @@ def make(
     train: Callable,
     weights: str | Path | None = None,
     directory: Path | None = None,
+    tell: Tell = quiet,
 ) -> Extractor:
     """The extractor called `name`, one of EXTRACTORS, for images of `dataset`.
 
@@ -71,6 +81,7 @@ def make(
         Handed in, for the loop's observers ask for extractors.
       weights: the file of the Inception network.
       directory: where trained classifiers are kept; default: in the cache directory.
+      tell: hears how far the training of a classifier is.
 
     Raises:
       InputError: no such extractor, or one that these images do not go with.
@@ -83,7 +94,7 @@ def make(
     if name == "inception":
         return _inception(weights)
     if name == "classifier":
-        return _classifier(dataset, section, train, directory or cache_directory() / "classifiers")
+        return _classifier(dataset, section, train, directory or cache_directory() / "classifiers", tell)
     pixels = int(np.prod(dataset.spec.shape))
     if name == "random":
         return _random(pixels)
@@ -97,11 +108,18 @@ def default(dataset: Dataset) -> str:
     return "classifier" if dataset.spec.classes > 1 else "random"
 
 
-def extract(extractor: Extractor, images: Callable[[np.ndarray], np.ndarray], count: int, mesh: Mesh) -> Features:
+def extract(
+    extractor: Extractor,
+    images: Callable[[np.ndarray], np.ndarray],
+    count: int,
+    mesh: Mesh,
+    tell: Callable[[int], None] = lambda done: None,
+) -> Features:
     """Features of `count` images, batch by batch, each split over the devices of `mesh`.
 
     Args:
       images: (indices) -> uint8 [B, H, W, C]; asked for in order, the last batch padded with the last image.
+      tell: hears how many are done.
     """
     size = -(-min(BATCH, count) // mesh.size) * mesh.size
     arrays = meshes.put(meshes.replicated(mesh), extractor.arrays)
@@ -110,11 +128,12 @@ def extract(extractor: Extractor, images: Callable[[np.ndarray], np.ndarray], co
         index = np.minimum(np.arange(start, start + size), count - 1)
         seen = extractor.apply(arrays, meshes.put(meshes.batched(mesh), images(index)))
         collected.append({name: np.asarray(value)[: count - start] for name, value in seen.items()})
+        tell(min(start + size, count))
     whole = {name: np.concatenate([part[name] for part in collected]) for name in collected[0]}
     return Features(whole["features"], whole.get("probabilities"))
 
 
-def of_dataset(extractor: Extractor, dataset: Dataset, index: np.ndarray, mesh: Mesh) -> Features:
+def of_dataset(extractor: Extractor, dataset: Dataset, index: np.ndarray, mesh: Mesh, tell: Tell = quiet) -> Features:
     """Features of the images `index` of a data set, as stored; kept on disk under the set's content hash.
 
     Sets too large to be kept decoded are read anew each time: they are identified by names, sizes and samples of
@@ -122,7 +141,9 @@ def of_dataset(extractor: Extractor, dataset: Dataset, index: np.ndarray, mesh: 
     """
 
     def compute():
-        seen = extract(extractor, lambda rows: dataset.gather(index[rows])["image"], len(index), mesh)
+        told = lambda done: tell(f"features of {dataset.name} {dataset.split}", done, len(index))
+        told(0)
+        seen = extract(extractor, lambda rows: dataset.gather(index[rows])["image"], len(index), mesh, told)
         return {name: value for name, value in seen._asdict().items() if value is not None}
 
     if dataset.resident is None:
@@ -174,7 +195,7 @@ def classifier_config(data_section: Mapping) -> Any:
     return config.lock()
 
 
-def _classifier(dataset: Dataset, section, train: Callable, directory: Path) -> Extractor:
+def _classifier(dataset: Dataset, section, train: Callable, directory: Path, tell: Tell) -> Extractor:
     if dataset.spec.classes < 2:
         raise InputError(f"--extractor=classifier: {dataset.name} has no labels to learn; use random or pixels")
     config = classifier_config(section)
@@ -183,12 +204,36 @@ def _classifier(dataset: Dataset, section, train: Callable, directory: Path) -> 
     workdir = directory / f"{dataset.name}-{digest}"
     if not (workdir / "DONE").exists():
         print(f"training the classifier of {dataset.name}, once: {workdir}", file=sys.stderr)
-        train(config, workdir, name="classifier")
+        train(config, workdir, name="classifier", observers=[_telling(dataset.name, config.train.steps, tell)])
     run = load(workdir)
     images = data.make(**config.data, split="test")  # the same images may lie elsewhere than when it was trained
     extractor = of_run(run)
     accuracy = float(right(extractor, images, meshes.local(run.mesh)).mean())
-    return extractor._replace(about={**extractor.about, "classifier_test_accuracy": accuracy})
+    about = {**extractor.about, "classifier_test_accuracy": accuracy}
+    labels = images.gather(np.arange(images.spec.size))["condition"]["label"]
+    return extractor._replace(about=about, warning=doubt(accuracy, np.bincount(labels).max() / len(labels)))
+
+
+def _telling(name: str, steps: int, tell: Tell) -> Callable:
+    """Has a training tell of itself."""
+    told = lambda step: tell(f"classifier of {name}", step, steps)
+    return lambda program, workdir: Observer(max(1, steps // 100), lambda state, step: told(step), told)
+
+
+def doubt(accuracy: float, most_frequent: float) -> str:
+    """Why the features of a classifier are not to be trusted; "" where they are.
+
+    Args:
+      accuracy: on test images.
+      most_frequent: the share of the most frequent class among them.
+    """
+    if accuracy - most_frequent >= TRUSTED * (1.0 - most_frequent) and most_frequent < 1.0:
+        return ""
+    return (
+        f"the classifier is right on {accuracy:.0%} of the test images only (naming always the same class:"
+        f" {most_frequent:.0%}), so its features and classes say little; use the extractor random, or inception with"
+        " its weights"
+    )
 
 
 def recipe(config) -> list:

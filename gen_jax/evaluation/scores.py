@@ -7,6 +7,7 @@ the generated ones; comparable where `n_floor` is `n_generated`.
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from gen_jax.errors import InputError
 from gen_jax.evaluation import extractors
 from gen_jax.evaluation.extractors import Extractor, Features
 from gen_jax.runtime import logbook
+from gen_jax.runtime.progress import Tell, quiet
 
 MOST = 10_000  # generated images where no number is asked for, and images that colour and texture look at
 PAIRS = 256  # images of which all pairs are compared
@@ -26,8 +28,22 @@ MANY_DEAD = 0.5  # the share of features that never change from which on it is s
 GROUPS = ("frechet", "kernel", "neighbours", "vendi", "copies", "classes", "diversity", "colour", "texture")
 QUICK = ("frechet", "neighbours", "classes", "diversity")  # what can be looked at while training
 
-# Of these less is better, of all others more.
-LOWER = ("fd", "fid", "kd", "kid", "lab_wasserstein", "share_closer", "copies", "glcm")
+# What the name of a metric begins with, and which values of it are better. A set that differs more than real images do
+# is no better than one that differs less, nor is a classifier surer of samples than of real images a good sign.
+BETTER = {
+    **dict.fromkeys(("fd_", "fid", "kd_", "kid", "lab_wasserstein", "share_closer", "copies", "glcm_"), "lower"),
+    **dict.fromkeys(("nll", "bits_per_dim", "negative_log_density", "detectability_"), "lower"),
+    **dict.fromkeys(("reconstruction_mae", "reconstruction_ciede2000"), "lower"),
+    **dict.fromkeys(("precision", "recall", "coverage", "is_", "inception_score", "classes_found"), "higher"),
+    **dict.fromkeys(
+        ("lbp_similarity", "reconstruction_psnr", "reconstruction_ssim", "elbo", "log_likelihood"), "higher"
+    ),
+    **dict.fromkeys(("accuracy", "classification_accuracy"), "higher"),
+    **dict.fromkeys(("density", "vendi", "mean_top_probability", "label_entropy"), "as real"),
+    "mean_pairwise_distance": "as real",
+}
+# Metrics that look at pixels, whatever the extractor is.
+OF_PIXELS = ("mean_pairwise_distance", "lab_", "lbp_", "glcm_")
 
 
 class Ground(NamedTuple):
@@ -43,22 +59,33 @@ class Ground(NamedTuple):
 
 
 def prepare(
-    extractor: Extractor, train: Dataset, test: Dataset, mesh, count: int = 0, groups: Sequence[str] = GROUPS
+    extractor: Extractor,
+    train: Dataset,
+    test: Dataset,
+    mesh,
+    count: int = 0,
+    groups: Sequence[str] = GROUPS,
+    *,
+    reference: int = 0,
+    tell: Tell = quiet,
 ) -> Ground:
     """Computes, or reads from the cache, all that does not depend on the model.
 
     Args:
       count: generated images that will be compared; 0: as many as there are test images, at most 10,000. The floor is
         of as many test images, for all these metrics depend on how many images there are; of all where they are fewer.
+      reference: training images that they will be compared with; 0: all.
+      tell: hears how far the work is.
     """
-    reference = extractors.of_dataset(extractor, train, np.arange(train.spec.size), mesh)
-    if warning := _warning(extractor.name, reference.features):
+    known = np.arange(train.spec.size) if not reference else evenly(train.spec.size, reference)
+    seen = extractors.of_dataset(extractor, train, known, mesh, tell)
+    for warning in filter(None, (extractor.warning, _dead(extractor.name, seen.features))):
         print(f"warning: {warning}", file=sys.stderr)
     count = count or min(test.spec.size, MOST)
     chosen = evenly(test.spec.size, count)
-    held_out = extractors.of_dataset(extractor, test, chosen, mesh)
-    ground = Ground(extractor, train, mesh, reference, held_out, count, {})
-    floor = _scores(ground, held_out, test.gather(chosen)["image"], 0, groups)
+    held_out = extractors.of_dataset(extractor, test, chosen, mesh, tell)
+    ground = Ground(extractor, train, mesh, seen, held_out, count, {})
+    floor = _scores(ground, held_out, test.gather(chosen)["image"], 0, groups, partial(tell, "scores of test images"))
     return ground._replace(floor={name: value for name, (value, _) in floor.items()})
 
 
@@ -69,6 +96,7 @@ def generated(
     seed: int = 0,
     seeds: int = 1,
     groups: Sequence[str] = GROUPS,
+    tell: Tell = quiet,
 ) -> list[dict]:
     """Scores of generated images against real ones, with their protocol.
 
@@ -77,14 +105,18 @@ def generated(
       seed: the first sampling seed, and that of random subsets.
       seeds: how many sets are drawn; a value is the mean over them, `spread` their standard deviation.
       groups: which metrics, of GROUPS.
+      tell: hears how far the work is.
     """
     count = ground.count
     rounds = []
     firsts = [seed + i * count for i in range(seeds)]
-    for first in firsts:
+    for i, first in enumerate(firsts):
         images = draw(range(first, first + count))
-        seen = extractors.extract(ground.extractor, lambda rows, images=images: images[rows], count, ground.mesh)
-        rounds.append(_scores(ground, seen, images, seed, groups))
+        of = f"of set {i + 1} of {seeds}"
+        told = lambda done, of=of: tell(f"features {of}", done, count)
+        told(0)
+        seen = extractors.extract(ground.extractor, lambda rows, images=images: images[rows], count, ground.mesh, told)
+        rounds.append(_scores(ground, seen, images, seed, groups, partial(tell, f"scores {of}")))
     protocol = {
         "n_generated": count,
         "n_reference": len(ground.reference.features),
@@ -97,7 +129,7 @@ def generated(
         "sampling_seeds": [f"{first}-{first + count - 1}" for first in firsts],
         "temperature": 1.0,
     }
-    warning = _warning(ground.extractor.name, ground.reference.features)
+    dead = _dead(ground.extractor.name, ground.reference.features)
     records = []
     for name in rounds[0]:
         values = [scores[name][0] for scores in rounds]
@@ -112,19 +144,27 @@ def generated(
                 record |= {"spread": float(np.std(values, ddof=1)), "values": values}
         if ground.floor.get(name) is not None:
             record["floor"] = ground.floor[name]
-        if name in _distances(ground.extractor.name) and warning:
-            record["warning"] = warning
+        warnings = [ground.extractor.warning] if not name.startswith(OF_PIXELS) else []
+        warnings += [dead] if name in _distances(ground.extractor.name) else []
+        if any(warnings):
+            record["warning"] = "; ".join(filter(None, warnings))
         records.append(record)
     return records
 
 
 def _scores(
-    ground: Ground, seen: Features, images: np.ndarray, seed: int, groups: Sequence[str] = GROUPS
+    ground: Ground,
+    seen: Features,
+    images: np.ndarray,
+    seed: int,
+    groups: Sequence[str],
+    tell: Callable[[int, int], None],
 ) -> dict[str, tuple[float | None, dict]]:
     """name -> (value, what its protocol adds); None where the metric refuses, with the reason."""
     real, fake = ground.reference.features, seen.features
     name = ground.extractor.name
-    found = {}
+    found, done = {}, []
+    tell(0, len(groups))
 
     def score(group, names, compute, **protocol):
         """One computation, one or several numbers."""
@@ -135,6 +175,8 @@ def _scores(
         except InputError as error:
             values, protocol = dict.fromkeys(names), {**protocol, "refused": str(error)}
         found.update({name: (None if values[name] is None else float(values[name]), protocol) for name in names})
+        done.append(group)
+        tell(len({*done}), len(groups))
 
     def frechet():
         for x in (real, fake):
@@ -183,7 +225,7 @@ def _distances(extractor: str) -> tuple[str, str]:
     return ("fid", "kid") if extractor == "inception" else (f"fd_{extractor}", f"kd_{extractor}")
 
 
-def _warning(extractor: str, reference: np.ndarray) -> str:
+def _dead(extractor: str, reference: np.ndarray) -> str:
     """That many features of the real images [N, d] never change; "" where few are so."""
     dead, width = metrics.dead_features(reference), reference.shape[1]
     if dead < MANY_DEAD * width:
@@ -192,9 +234,9 @@ def _warning(extractor: str, reference: np.ndarray) -> str:
     return f"{share}: one value for all training images; distances see the others only, so try another --extractor too"
 
 
-def lower_is_better(metric: str) -> bool:
-    """Whether less of this metric of samples is better."""
-    return metric.split("_")[0] in LOWER or metric in LOWER
+def better(metric: str) -> str:
+    """Which values of a metric are better: "lower", "higher", "as real" (as those of real images), "" if unknown."""
+    return next((way for name, way in BETTER.items() if metric.startswith(name)), "")
 
 
 def record(score: dict, step: int, weights: str, checkpoint: str) -> dict:

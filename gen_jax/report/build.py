@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from gen_jax.config import flatten, to_json
 from gen_jax.errors import InputError
 from gen_jax.length import length
 from gen_jax.report import images, numbers
@@ -82,13 +83,13 @@ def report(runs: Sequence[Run], out: Path | None = None) -> Path:
         (
             "training",
             "Training",
-            "What was recorded by step; pale: as it came, dark: its running mean.",
+            "What was recorded by step.",
             partial(numbers.training, subjects),
         ),
         (
             "evaluations",
             "Scores by step",
-            "Dashed: the same score of real images.",
+            "",
             partial(numbers.evaluations, subjects),
         ),
         ("config", "Configuration", "Fields that differ from the defaults of the method.", numbers.config),
@@ -165,8 +166,8 @@ def _shape(shape):
 
 def _seconds(timing):
     """Seconds in the loop: the clock starts anew where a run was resumed, so that each part counts to its end."""
-    seconds = [row["seconds"] for row in timing]
-    return sum(a for a, b in zip(seconds, seconds[1:], strict=False) if b < a) + seconds[-1]
+    seconds = [row["seconds"] for row in timing if "seconds" in row]
+    return sum(a for a, b in zip(seconds, seconds[1:], strict=False) if b < a) + sum(seconds[-1:])
 
 
 def _duration(seconds):
@@ -177,7 +178,7 @@ def _duration(seconds):
 
 
 def _diagnostics(subject):
-    verdicts = diagnose(subject.rows, subject.records)
+    verdicts = diagnose(subject.rows, subject.records, flatten(to_json(subject.run.config)))
     if not verdicts:
         return note_of("Nothing has been recorded yet that could be judged.")
     items = "".join(

@@ -2,10 +2,12 @@
 
 Each rule is a few lines over the rows of metrics.jsonl or the records of evaluations.jsonl, with its
 threshold and the reason for it beside it. A rule judges only what was recorded and is silent otherwise; none
-knows a family. They are rules of thumb: "ok" means that this sign of trouble is not there, and no more.
+knows a family: what it says to try are fields, and only those that the config of the run has are told. They are rules
+of thumb: "ok" means that this sign of trouble is not there, and no more.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -20,39 +22,55 @@ _TREND_ROWS = 24
 
 
 class Verdict(NamedTuple):
-    """One rule's word: `level` is "ok", "watch" or "bad"; `sentence` says what was seen and what to try."""
+    """One rule's word: `level` is "ok", "watch" or "bad"; `sentence` (one) says what was seen and what to try."""
 
     name: str
     level: str
     sentence: str
 
 
-def diagnose(rows: Sequence[Mapping], records: Sequence[Mapping] = ()) -> list[Verdict]:
+def diagnose(
+    rows: Sequence[Mapping], records: Sequence[Mapping] = (), config: Mapping[str, object] | None = None
+) -> list[Verdict]:
     """Verdicts on a run, one for each rule that its numbers allow.
 
     Args:
       rows: of metrics.jsonl, in order: {"step": int, name: float, ...}.
       records: of evaluations.jsonl, in order: {"metric": str, "value": float | None, "step": int, ...}.
+      config: of the run, flat: "objective.loss" -> value. Without it no field is named as one to try.
 
     Returns:
       At most one Verdict a rule, in the order of the rules below; empty where nothing was recorded.
     """
     series = {name: _column(rows, name) for name in sorted({n for row in rows for n in row} - {"step"})}
     finite = all(np.isfinite(values).all() for values in series.values())
-    verdicts = [_finite(rows, series, records)]
+    config = config or {}
+    verdicts = [_finite(rows, series, records, config)]
     if finite:
-        verdicts += [rule(series) for rule in (_discriminator, _generator, _oscillation, _posterior)]
+        verdicts += [rule(series, config) for rule in (_discriminator, _generator, _oscillation, _posterior)]
     latest = {}
     for record in records:  # in the order in which they were measured: the last one of a name stays
         if _is_number(record.get("value")):
             latest[record["metric"]] = record
-    verdicts += [_collapse(latest), _copying(latest)]
+    verdicts += [rule(latest, config) for rule in (_fidelity, _coverage, _collapse, _copying)]
     if finite:
-        verdicts += [_overfitting(series, latest), _improving(series, records)]
+        verdicts += [_overfitting(series, latest, config), _improving(series, records, config)]
     return [verdict for verdict in verdicts if verdict]
 
 
-def _finite(rows, series, records):
+def _try(config, *options):
+    """The end of a sentence: the options of which the config has the field, and not yet at this value."""
+
+    def open_to(option):
+        field, _, value = re.search(r"[a-z_]+\.[a-z0-9_.]+(=[a-z0-9_.]+)?|$", option)[0].partition("=")
+        schedule = any(name.startswith(f"{field}.") for name in config)
+        return not field or schedule or (field in config and str(config[field]).lower() != value)
+
+    told = [option for option in options if open_to(option)]
+    return f"; try {', '.join(told[:-1])}{' or ' * (len(told) > 1)}{told[-1]}" if told else ""
+
+
+def _finite(rows, series, records, config):
     """A single NaN is one too many: it never goes away by itself."""
     if not rows and not records:
         return None
@@ -63,8 +81,8 @@ def _finite(rows, series, records):
             return Verdict(
                 "Finite numbers",
                 "bad",
-                f"{name} is {values[wrong[0]]} at step {step}. Go back to a checkpoint before it with a lower"
-                " optimizer.learning_rate, or set optimizer.clip=1.",
+                f"{name} is {values[wrong[0]]} at step {step}: go back to a checkpoint before it"
+                f"{_try(config, 'a lower optimizer.learning_rate', 'optimizer.clip=1')}.",
             )
     # A refused score says itself why; one that was computed and is no number is a fault.
     missing = sorted({r["metric"] for r in records if not _is_number(r.get("value")) and not r.get("refused")})
@@ -72,35 +90,43 @@ def _finite(rows, series, records):
         return Verdict(
             "Finite numbers",
             "watch",
-            f"Scores without a number: {', '.join(missing)}. Look at the samples and at the protocol of that score.",
+            f"No number came of {', '.join(missing)}: look at the samples and at the protocol.",
         )
     return Verdict("Finite numbers", "ok", "Every number that was recorded is finite.")
 
 
-def _discriminator(series):
+def _discriminator(series, config):
     """Real and generated logits far apart, and the critic sure of every real image.
 
     With d = softplus(-real) + softplus(fake), a gap of 5 leaves a loss of about 0.16 and of 10 about 0.013: there is
-    hardly anything left to learn from. 0.95 and 0.99 are the share of right answers less that of wrong ones.
+    hardly anything left to learn from. 0.95 and 0.99 are the share of right answers less that of wrong ones. In a
+    relativistic game, softplus(fake - real), only the gap counts, and 5 leaves 0.007.
     A negative loss is that of a critic without a scale (Wasserstein), whose gap is no sign of victory.
     """
     if not {"real_logit", "fake_logit", "real_sign", "d"} <= series.keys():
         return None
-    gap, sign, loss = _gap(series), abs(_end(series["real_sign"])), _end(series["d"])
+    gap, sign, loss = _gap(series), _end(series["real_sign"]), _end(series["d"])
     if loss < 0:
         return None
-    seen = f"At the end real and generated logits are {_number(gap)} apart and the mean sign on reals is {sign:.2f}"
+    where = "above" if gap >= 0 else "below"
+    seen = f"At the end the logits of real images lie {_number(abs(gap))} {where} generated ones"
+    if config.get("objective.loss") == "relativistic":
+        seen += " (only this gap counts in a relativistic game: the sign of a logit says nothing there)"
+        sign = 1.0
+    else:
+        seen += f" and {(1 + sign) / 2:.0%} of the real images are called real"
     if gap > 5 and sign > 0.95:
+        won = gap > 10 and sign > 0.99
+        options = ("a larger objective.r1_weight", "a smaller optimizer.discriminator_ratio", "a smaller discriminator")
         return Verdict(
             "Discriminator",
-            "bad" if gap > 10 and sign > 0.99 else "watch",
-            f"{seen}: the discriminator {'has won' if gap > 10 and sign > 0.99 else 'is far ahead'}."
-            " Try a larger objective.r1_weight, a smaller optimizer.discriminator_ratio or a smaller discriminator.",
+            "bad" if won else "watch",
+            f"{seen}: the discriminator {'has won' if won else 'is far ahead'}{_try(config, *options)}.",
         )
     return Verdict("Discriminator", "ok", f"{seen}: neither side has won.")
 
 
-def _generator(series):
+def _generator(series, config):
     """A loss that does not move at all, or a gap that has doubled since the first half of the run.
 
     A thousandth of its mean is below the noise of any batch: no gradient arrives. A gap below 2 is no lead.
@@ -110,11 +136,12 @@ def _generator(series):
     late = series["g"][len(series["g"]) // 2 :]
     spread, level = late.std(), abs(late.mean())
     if spread <= 1e-3 * level + 1e-9:
+        options = ("objective.loss=non_saturating", "objective.loss=relativistic", "a higher optimizer.learning_rate")
         return Verdict(
             "Generator",
             "bad",
-            f"Its loss stands still at {_number(late.mean())} (it varies by {_number(spread)} over the second half)."
-            " Try objective.loss=non_saturating or relativistic, and check that optimizer.learning_rate is not 0.",
+            f"Its loss stands still at {_number(late.mean())} (it varies by {_number(spread)} over the second half)"
+            f"{_try(config, *options)}.",
         )
     before, after = _gap(series, 0.25, 0.5), _gap(series, 0.75, 1.0)
     if _end(series["d"]) >= 0 and after > 2 and after > 2 * before:
@@ -122,17 +149,14 @@ def _generator(series):
             "Generator",
             "watch",
             f"It falls behind: the gap of the logits grew from {_number(before)} in the second quarter of the run to"
-            f" {_number(after)} in the last. Try a higher learning rate for it (optimizer.discriminator_ratio=0.5).",
+            f" {_number(after)} in the last{_try(config, 'a smaller optimizer.discriminator_ratio')}.",
         )
     return Verdict(
-        "Generator",
-        "ok",
-        f"Its loss still moves ({_number(late.mean())} ± {_number(spread)} over the second half) and the logits do not"
-        " drift apart.",
+        "Generator", "ok", f"Its loss still moves ({_number(late.mean())} ± {_number(spread)} over the second half)."
     )
 
 
-def _oscillation(series):
+def _oscillation(series, config):
     """One period that holds more than half of the variance of the generator's loss (Fisher 1929, the g test).
 
     In noise alone of 24 rows, of which the rule looks at 12 frequencies, that has a probability below 0.01; with
@@ -150,16 +174,17 @@ def _oscillation(series):
     peak = int(power.argmax())
     share, swing = power[peak] / power.sum(), rest.std() / max(abs(late.mean()), 1e-12)
     if peak >= 2 and share > 0.5 and swing > 0.25:  # fewer than three periods are a trend, not an oscillation
+        options = ("a lower optimizer.learning_rate", "a smaller optimizer.b1", "a larger objective.r1_weight")
         return Verdict(
             "Oscillation",
             "watch",
             f"The generator's loss swings with a period of {len(late) / (peak + 1):.0f} rows ({share:.0%} of its"
-            f" variance, {swing:.0%} of its mean). Try lower learning rates, a smaller optimizer.b1 or more R1.",
+            f" variance, {swing:.0%} of its mean){_try(config, *options)}.",
         )
-    return Verdict("Oscillation", "ok", f"No one period dominates the generator's loss (the strongest: {share:.0%}).")
+    return Verdict("Oscillation", "ok", f"No swing to be seen in the generator's loss (it varies by {swing:.0%}).")
 
 
-def _posterior(series):
+def _posterior(series, config):
     """Below 1 nat the latents tell fewer than e = 2.7 images apart; below 0.1 they tell nothing."""
     if "kl" not in series:
         return None
@@ -169,12 +194,43 @@ def _posterior(series):
             "Posterior",
             "bad" if kl < 0.1 else "watch",
             f"The KL is {_number(kl)} nats at the end: the decoder {'ignores' if kl < 0.1 else 'hardly uses'} the"
-            " latents. Try KL warm-up (objective.beta as a schedule from 0), or a weaker decoder.",
+            f" latents{_try(config, 'objective.beta as a schedule from 0', 'a weaker decoder')}.",
         )
     return Verdict("Posterior", "ok", f"The KL is {_number(kl)} nats at the end: the latents are used.")
 
 
-def _collapse(latest):
+def _fidelity(latest, config):
+    """Samples that look like no real image: precision against that of real test images."""
+    return _against_real("Fidelity", latest, ("precision",), _try(config, "a larger train.steps", "a larger model"))
+
+
+def _coverage(latest, config):
+    """Real images that no sample looks like: recall and coverage against those of real test images."""
+    options = ("a larger train.steps", "a larger objective.r1_weight", "a larger model")
+    return _against_real("Coverage", latest, ("recall", "coverage"), _try(config, *options))
+
+
+def _against_real(name, latest, metrics, advice):
+    """Bad below half of what real images have, which no eye misses; watch below four fifths.
+
+    Twice the spread over sets of samples speaks for the run: what noise can explain is no sign of trouble.
+    """
+    seen, level = [], "ok"
+    for metric in metrics:
+        record = latest.get(metric, {})
+        real = _real(record)
+        if real:
+            share = (record["value"] + 2 * (record.get("spread") or 0.0)) / real
+            seen.append(f"{metric} is {_number(record['value'])} (real images: {_number(real)})")
+            level = _worse(level, "bad" if share < 0.5 else "watch" if share < 0.8 else "ok")
+    return Verdict(name, level, _sentence(" and ".join(seen), "" if level == "ok" else advice)) if seen else None
+
+
+# What tells how different samples are from each other.
+_VARIETY = ("vendi", "mean_pairwise_distance")
+
+
+def _collapse(latest, config):
     """Fewer classes, or samples less different from each other, than real images.
 
     Half the classes or half the distance cannot be missed by eye. Sets as good as equal differ by less than a
@@ -183,42 +239,47 @@ def _collapse(latest):
     seen, level = [], "ok"
     if "classes_found" in latest:
         found, of = latest["classes_found"]["value"], _real(latest["classes_found"])
-        seen.append(f"{found:g} classes among the samples" + (f" ({of:g} among real images)" if of else ""))
+        seen.append(f"classes among the samples: {found:g}" + (f" (among real images: {of:g})" if of else ""))
         if found <= 1 or (of and found < of):
             level = "bad" if found <= 1 or found < of / 2 else "watch"
-    for name, record in latest.items():
-        of = _real(record)
-        if (name == "mean_pairwise_distance" or name.startswith("vendi")) and of and of > 0:
-            ratio = record["value"] / of
+    for name in _VARIETY:
+        of = _real(latest.get(name, {}))
+        if of and of > 0:
+            ratio = latest[name]["value"] / of
             seen.append(f"{name} {ratio:.0%} of that of real images")
             level = _worse(level, "bad" if ratio < 0.5 else "watch" if ratio < 0.8 else "ok")
     if not seen:
         return None
-    advice = "" if level == "ok" else " Try a larger batch, a larger objective.r1_weight, or the relativistic loss."
-    return Verdict("Diversity", level, f"{'; '.join(seen)}.{advice}")
+    options = ("a larger train.steps", "a larger objective.r1_weight", "objective.loss=relativistic")
+    return Verdict("Diversity", level, _sentence(", ".join(seen), "" if level == "ok" else _try(config, *options)))
 
 
-def _copying(latest):
+def _copying(latest, config):
     """More samples closer to training images than test images are.
 
     `share_closer` counts samples nearer to training data than the nearest 1 % of test images, so 0.01 is what honest
-    samples give. 5 % leaves room for the noise of a few hundred samples.
+    samples give. 5 % leaves room for the noise of a few hundred samples. Grey lies near everything: samples that are
+    all alike are no copies, unless they equal a training image, and of them the rule is silent.
     """
+    share, copies = (latest.get(name, {}).get("value") for name in ("share_closer", "copies"))
+    reals = {name: _real(latest.get(name, {})) for name in (*_VARIETY, "recall")}
+    alike = any(latest[name]["value"] < real / 2 for name, real in reals.items() if real)
+    if alike and not copies:
+        return None
     seen, level = [], "ok"
-    if "share_closer" in latest:
-        share = latest["share_closer"]["value"]
+    if share is not None:
         seen.append(f"{share:.1%} of the samples lie closer to training images than 99 % of test images do")
         level = "bad" if share > 0.2 else "watch" if share > 0.05 else "ok"
-    if "copies" in latest:
-        seen.append(f"{latest['copies']['value']:g} exact copies of training images")
-        level = "bad" if latest["copies"]["value"] >= 1 else level
+    if copies is not None:
+        seen.append(f"exact copies of training images: {copies:g}")
+        level = "bad" if copies > 0 else level
     if not seen:
         return None
-    advice = "" if level == "ok" else " Look at the nearest neighbours; try more data, data.flip=True or fewer steps."
-    return Verdict("Copying", level, f"{'; '.join(seen)}.{advice}")
+    advice = _try(config, "more data", "a smaller train.steps", "a smaller model")
+    return Verdict("Copying", level, _sentence(", ".join(seen), "" if level == "ok" else advice))
 
 
-def _overfitting(series, latest):
+def _overfitting(series, latest, config):
     """The bound on training batches against that on test images, in nats: 5 % is above the noise of the batches."""
     if not {"log_likelihood", "kl"} <= series.keys() or "elbo" not in latest:
         return None
@@ -229,12 +290,13 @@ def _overfitting(series, latest):
         return Verdict(
             "Overfitting",
             "bad" if lead > 0.15 else "watch",
-            f"{seen}, {lead:.0%} better in training. Try fewer steps, a smaller model or optimizer.weight_decay.",
+            f"{seen}, {lead:.0%} better in training"
+            f"{_try(config, 'a smaller train.steps', 'a smaller model', 'a larger optimizer.weight_decay')}.",
         )
     return Verdict("Overfitting", "ok", f"{seen}: no sign of overfitting.")
 
 
-def _improving(series, records):
+def _improving(series, records, config):
     """A score that was still getting better when the run ended; without scores, a loss that was still falling.
 
     Of scores, the last two steps must differ by 5 % and by more than twice the spread over seeds. Losses of
@@ -256,7 +318,9 @@ def _improving(series, records):
             better.append(f"{name} from {_number(before['value'])} to {_number(after['value'])} at step {step}")
     if better:
         return Verdict(
-            "Training length", "watch", f"Still getting better: {'; '.join(better)}. Try a larger train.steps."
+            "Training length",
+            "watch",
+            f"Still getting better: {', '.join(better)}{_try(config, 'a larger train.steps')}.",
         )
     if judged:
         return Verdict("Training length", "ok", f"No longer getting better: {', '.join(judged)}.")
@@ -272,7 +336,8 @@ def _improving(series, records):
         return Verdict(
             "Training length",
             "watch",
-            f"The loss was still falling at the end ({promise:.1%} over the last third). Try a larger train.steps.",
+            f"The loss was still falling at the end ({promise:.1%} over the last third)"
+            f"{_try(config, 'a larger train.steps')}.",
         )
     return Verdict("Training length", "ok", f"The loss has levelled off at {_number(late.mean())}.")
 
@@ -282,6 +347,10 @@ def _direction(metric):
     if metric.startswith(("fd_", "kd_", "fid", "kid", "nll", "bits_per_dim", "negative_log_density")):
         return -1
     return 1 if metric == "elbo" else 0
+
+
+def _sentence(text, advice):
+    return f"{text[0].upper()}{text[1:]}{advice}."
 
 
 def _column(rows, name):

@@ -104,7 +104,7 @@ def chart(name: str, curve: Curve, axes: tuple[float, float, float, float]) -> s
         return height - bottom - (height - top - bottom) * (value - low) / (high - low)
 
     values = np.asarray(curve.values, np.float64)
-    long = len(values) >= 60 and np.isfinite(values).all()
+    long = is_long(curve)
     parts = []
     for tick in ticks(low, high, 4):
         parts.append(f'<path class="axis" d="M{left} {y(tick):.1f}H{width - right}"/>')
@@ -128,6 +128,11 @@ def chart(name: str, curve: Curve, axes: tuple[float, float, float, float]) -> s
     if len(finite):
         words += f", lowest {number(finite.min())}, highest {number(finite.max())}"
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words)}">{"".join(parts)}</svg>'
+
+
+def is_long(curve: Curve) -> bool:
+    """Whether a curve is drawn with its running mean."""
+    return len(curve.values) >= 60 and bool(np.isfinite(curve.values).all())
 
 
 def _path(kind, xs, ys):

@@ -1,5 +1,7 @@
 """The sections of a report that show images; each is HTML, or None where the run's Method cannot do that."""
 
+import re
+
 import numpy as np
 from PIL import Image
 
@@ -23,20 +25,22 @@ def steps(subject):
     """The grids by step, behind a slider."""
     if subject.run.method.sample is None:
         return None
-    files = sorted(subject.run.path.glob("samples/step_*.png"))
-    if not files:
-        return note_of("No grid was drawn while training; set train.sample_every.")
-    files = [files[i] for i in thinned(len(files), _STEPS)]
-    images = []
-    for i, file in enumerate(files):
-        name = f"step {int(file.stem.removeprefix('step_')):,}"
-        hidden = "" if i == len(files) - 1 else "hidden"
-        images.append(
-            image_of(subject, _opened(file), 0.45 / len(files), f"Samples at {name}", f'data-name="{name}" {hidden}')
-        )
-    last = len(files) - 1
+    files = sorted(f for f in subject.run.path.glob("samples/step_*.png") if re.fullmatch(r"step_\d+", f.stem))
+    grids, unread = [], ""
+    for file in [files[i] for i in thinned(len(files), _STEPS)]:
+        try:
+            grids.append((f"step {int(file.stem.removeprefix('step_')):,}", _opened(file)))
+        except InputError as error:  # the run is whole without it
+            unread += note_of(f"{error}.")
+    if not grids:
+        return unread + note_of("No grid was drawn while training; set train.sample_every.")
+    images, last = [], len(grids) - 1
+    for i, (name, picture) in enumerate(grids):
+        hidden = "" if i == last else "hidden"
+        share = 0.45 / len(grids)
+        images.append(image_of(subject, picture, share, f"Samples at {name}", f'data-name="{name}" {hidden}'))
     return (
-        f'<div class="grids"><label class="slider"><span>Step</span>'
+        f'{unread}<div class="grids"><label class="slider"><span>Step</span>'
         f'<input type="range" min="0" max="{last}" value="{last}" step="1"><output></output></label>'
         f"{''.join(images)}</div>"
     )
@@ -46,7 +50,7 @@ def _opened(file):
     try:
         with Image.open(file) as image:
             return np.asarray(image.convert("RGB"))
-    except OSError as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # all of them Pillow's
         raise InputError(f"{file} cannot be read ({error}); remove it") from error
 
 

@@ -9,7 +9,8 @@ from gen_jax.command import command
 from gen_jax.config import base, flatten, to_json
 from gen_jax.config.load import complete
 from gen_jax.evaluation.compare import along_training, differences, protocol
-from gen_jax.report.figures import Curve, chart, limits, number
+from gen_jax.evaluation.scores import better
+from gen_jax.report.figures import Curve, chart, is_long, limits, number
 from gen_jax.report.subject import facts_of, name_of, note_of
 
 _NAMED = 4  # fields of a protocol that a mark names
@@ -27,15 +28,17 @@ def scores(subjects, subject):
         if around is None and record.get("standard_error") is not None:
             error = f" ± {number(record['standard_error'], 2)} s.e."
         unit = f" {escape(str(record['unit']))}" if record.get("unit") else ""
+        warned = f"<mark>{escape(record['warning'])}</mark>" if record.get("warning") else ""
         value = f"{number(record.get('value'))}{error}{unit}"
         if record.get("refused"):
             value = f'refused<span class="why">{escape(record["refused"])}</span>'
         real = record.get("floor", record.get("of_real_images"))
         where = f"step {record['step']:,}" if "step" in record else ""
-        kind = " · ".join(str(record[k]) for k in ("checkpoint", "weights") if record.get(k))
+        kind = [str(record[k]) for k in ("checkpoint", "weights") if record.get(k)]
+        kind = " · ".join([*kind, *(["quick"] if _quick(record) else [])])
         rows.append(
-            f'<tr><th scope="row">{escape(record["metric"])}{_marks(subjects, subject, record)}</th>'
-            f'<td class="figure">{value}</td>'
+            f'<tr><th scope="row">{escape(record["metric"])}{_marks(subjects, subject, record)}{warned}</th>'
+            f'<td class="of note">{better(record["metric"])}</td><td class="figure">{value}</td>'
             f'<td class="figure">{number(real) if real is not None else ""}</td>'
             f'<td class="of">{where}<br><span class="note">{escape(kind)}</span></td>'
             f"<td><details><summary>protocol</summary>"
@@ -46,6 +49,7 @@ def scores(subjects, subject):
         f'<th scope="col"{c}>{t}</th>'
         for t, c in (
             ("Score", ""),
+            ("Better", ""),
             ("Value", ' class="figure"'),
             ("Real images", ' class="figure"'),
             ("Of", ""),
@@ -66,8 +70,9 @@ def _marks(subjects, subject, record):
         rivals = subject.records if other is subject else latest(other.records)
         # Judgements of training are quick ones; their curve is told of elsewhere.
         rivals = [r for r in rivals if r["metric"] == record["metric"] and r.get("checkpoint") != "training"]
-        # Of the same weights; those of another run, where it has no such, of others too.
-        same = [r for r in rivals if r.get("weights") == record.get("weights")]
+        # Of the same weights and as quick; those of another run, where it has no such, of others too.
+        kind = lambda r: (r.get("weights"), _quick(r))
+        same = [r for r in rivals if kind(r) == kind(record)]
         for rival in same if same or other is subject else rivals:
             fields = list(differences(record, rival))
             if fields:
@@ -80,14 +85,14 @@ def _marks(subjects, subject, record):
 
 
 def latest(records: Sequence[Mapping]) -> list[dict]:
-    """The last record of each metric, weights and checkpoint, in order of the metric's first appearance.
+    """The last record of each metric, weights and checkpoint, whole and quick, in order of the metrics' appearance.
 
     What was measured while training makes room for a later score of the final or the best checkpoint.
     """
     last = {}
     for record in records:
         # Older records name no checkpoint; they are of the last one.
-        key = (record["metric"], record.get("weights"), record.get("checkpoint", "final"))
+        key = (record["metric"], record.get("weights"), record.get("checkpoint", "final"), _quick(record))
         last.pop(key, None)
         last[key] = record
     settled = {key[:2] for key in last if key[2] != "training"}
@@ -96,12 +101,18 @@ def latest(records: Sequence[Mapping]) -> list[dict]:
     return sorted(kept, key=lambda r: order.index(r["metric"]))
 
 
+def _quick(record):
+    return bool(record.get("protocol", {}).get("quick"))
+
+
 def training(subjects, subject):
     """Curves of what was recorded by step."""
     curves = _losses(subject)
     if not curves:
         return note_of("No row of metrics.jsonl yet; the first comes at step train.log_every.")
-    return _charts(curves, [_losses(s) for s in subjects])
+    smoothed = any(map(is_long, curves.values()))
+    note = note_of("Pale: as it came, dark: its running mean.") if smoothed else ""
+    return note + _charts(curves, [_losses(s) for s in subjects])
 
 
 def _losses(subject):
@@ -123,7 +134,9 @@ def evaluations(subjects, subject):
         if not subject.records:
             return None
         return note_of("Measured at one step only; two make a curve.")
-    return _charts(curves, [_by_step(s) for s in subjects])
+    dashed = any(curve.floor is not None for curve in curves.values())
+    note = note_of("Dashed: the same score of real images.") if dashed else ""
+    return note + _charts(curves, [_by_step(s) for s in subjects])
 
 
 def _by_step(subject):

@@ -9,7 +9,7 @@ from gen_jax.errors import InputError
 from gen_jax.report.figures import data_uri
 from gen_jax.run import Run
 from gen_jax.runtime.directory import check_same_data
-from gen_jax.runtime.logbook import read_rows
+from gen_jax.runtime.logbook import read_records, read_rows
 from gen_jax.sample import of_examples
 
 
@@ -28,7 +28,8 @@ class Subject(NamedTuple):
 
 def opened(run, room):
     """The Subject of a run, with `room` bytes for its pictures."""
-    rows, timing, records = (_rows(run.path / f"{name}.jsonl") for name in ("metrics", "timing", "evaluations"))
+    rows, timing = (_read(read_rows, run.path / f"{name}.jsonl") for name in ("metrics", "timing"))
+    records = _read(read_records, run.path / "evaluations.jsonl")
     try:
         train, test = run.dataset("train"), run.dataset("test")
         check_same_data(train, run.path)
@@ -53,11 +54,12 @@ def drawn(subject, count):
 
 
 def read_json(path):
-    """What a JSON file holds; {} where there is none to read."""
+    """What the object in a JSON file holds; {} where there is none to read."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        value = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
         return {}
+    return value if isinstance(value, dict) else {}
 
 
 def name_of(subject):
@@ -68,7 +70,11 @@ def name_of(subject):
 def asked_for(subject):
     """How the config was asked for; runs of a notebook have no name for it."""
     asked = read_json(subject.run.path / "overrides.json")
-    return {"config": asked.get("config") or subject.run.config.method, "overrides": asked.get("overrides") or {}}
+    overrides = asked.get("overrides")
+    return {
+        "config": str(asked.get("config") or subject.run.config.method),
+        "overrides": overrides if isinstance(overrides, dict) else {},
+    }
 
 
 def note_of(text):
@@ -88,5 +94,5 @@ def image_of(subject, picture, share, alt, attributes=""):
     return f'<img src="{uri}" alt="{escape(alt)}" {attributes}>'
 
 
-def _rows(path):
-    return read_rows(path) if path.exists() else []
+def _read(read, path):
+    return read(path) if path.exists() else []

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+import tempfile
 from pathlib import Path
 
 from gen_jax.errors import InputError
@@ -83,3 +84,19 @@ def _digest(values: Mapping) -> str:
         for name, value in values.items()
     }
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def check_writable(path: Path) -> None:
+    """Refuses a file that cannot be written, before the work whose result it is for; leaves nothing behind.
+
+    Raises:
+      InputError: the place is a directory, or a file cannot be made there.
+    """
+    if path.is_dir():
+        raise InputError(f"--out={path}: is a directory; name a file in it")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"--out={path}: cannot be written ({reason(error)}); choose another place") from error

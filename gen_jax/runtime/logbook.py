@@ -9,13 +9,14 @@ timing.jsonl.
 
 import fcntl
 import functools
+import itertools
 import json
 import os
 import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -159,8 +160,7 @@ class Logbook:
     def __init__(self, workdir: Path, step: int):
         """Opens the books; rows of steps beyond `step`, which a killed run left, are cut."""
         self.workdir = workdir
-        for name in ("metrics.jsonl", "timing.jsonl"):
-            cut(workdir / name, step)
+        cut([workdir / "metrics.jsonl", workdir / "timing.jsonl"], step)
         self._metrics = open(workdir / "metrics.jsonl", "a")
         self._timing = open(workdir / "timing.jsonl", "a")
         self._log = open(workdir / "log.txt", "a")
@@ -199,16 +199,16 @@ class Logbook:
             file.close()
 
 
-def cut(path: Path, step: int) -> None:
-    """Removes the rows of `path` beyond `step`, and a last line that a kill left unfinished."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines(keepends=True):
-        if not line.endswith("\n") or json.loads(line)["step"] > step:
-            break
-        kept.append(line)
-    write_text(path, "".join(kept))
+def cut(paths: Sequence[Path], step: int) -> None:
+    """Removes the rows beyond `step` from the files that are there, and a last line that a kill left unfinished.
+
+    Raises:
+      InputError: a damaged row before them; no file has been changed.
+    """
+    early = lambda found: found[1]["step"] <= step
+    kept = {path: [*itertools.takewhile(early, _rows(path, _row_fault))] for path in paths if path.exists()}
+    for path, found in kept.items():
+        write_whole(path, b"".join(line for line, _ in found))
 
 
 def append_rows(path: Path, rows: list[dict]) -> None:
@@ -223,17 +223,80 @@ def append_rows(path: Path, rows: list[dict]) -> None:
 
 
 def read_rows(path: Path) -> list[dict]:
-    """The rows of a .jsonl file; a last line still being written is left out.
+    """The rows of metrics.jsonl or timing.jsonl: `step`, and numbers. A last line still being written is left out.
 
     Raises:
-      InputError: a line that is no JSON object.
+      InputError: a damaged row; the message names the file and the line.
     """
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines(keepends=True), 1):
-        if not line.endswith("\n"):
-            break
+    return [row for _, row in _rows(path, _row_fault)]
+
+
+def read_records(path: Path) -> list[dict]:
+    """The records of evaluations.jsonl. A last line still being written is left out.
+
+    Raises:
+      InputError: a damaged record; the message names the file and the line.
+    """
+    return [row for _, row in _rows(path, _record_fault)]
+
+
+def _rows(path, fault):
+    """(line, row) of each whole line; `fault` says what is wrong with an object, "" where nothing is."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror})") from error
+    for number, line in enumerate(lines, 1):
         try:
-            rows.append(dict(json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{path}, line {number} is damaged ({error}); mend or remove it") from error
-    return rows
+            row = json.loads(line.decode())
+            wrong = fault(row) if isinstance(row, dict) else f"{line[:20].decode()} is no object"
+        except RecursionError:
+            wrong = "nested too deeply"
+        except ValueError as error:  # what is no JSON, or no text
+            wrong = str(error)
+        if wrong:
+            raise InputError(f"{path}, line {number} is damaged ({wrong}); mend or remove it")
+        yield line + b"\n", row
+
+
+def _number(value):
+    return isinstance(value, float) or _whole(value)
+
+
+def _whole(value):
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _row_fault(row):
+    if not _whole(row.get("step")):
+        return f"step {row['step']!r} is no whole number" if "step" in row else "it has no step"
+    return next((f"{name} is no number: {value!r}" for name, value in row.items() if not _number(value)), "")
+
+
+# What a record may hold -> whether it must, and what it must be. The rest is the record's own.
+_RECORD = {
+    "metric": (True, "a name", lambda x: isinstance(x, str)),
+    "value": (True, "a number or null", lambda x: x is None or _number(x)),
+    "step": (False, "a whole number", _whole),
+    "weights": (False, "a name", lambda x: isinstance(x, str)),
+    "checkpoint": (False, "a name", lambda x: isinstance(x, str)),
+    "protocol": (False, "an object", lambda x: isinstance(x, dict)),
+    "refused": (False, "a text", lambda x: isinstance(x, str)),
+    "warning": (False, "a text", lambda x: isinstance(x, str)),
+    **dict.fromkeys(
+        ("spread", "standard_error", "floor", "of_real_images"),
+        (False, "a number or null", lambda x: x is None or _number(x)),
+    ),
+}
+
+
+def _record_fault(row):
+    # Older records name no checkpoint and have no protocol of their own.
+    whole = ("step", "weights", "protocol") if "checkpoint" in row else ()
+    for name, (needed, what, right) in _RECORD.items():
+        if name not in row:
+            if needed or name in whole:
+                return f"it has no {name}"
+        elif not right(row[name]):
+            return f"{name} is not {what}: {str(row[name])[:40]}"
+    return ""

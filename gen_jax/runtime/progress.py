@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -40,6 +40,13 @@ def opening(config, program, workdir: Path, state, start: int) -> Iterator[str]:
         yield f"resumed at step {start}"
 
 
+def _bar(total: int, start: int, show: bool) -> tqdm:
+    return tqdm(
+        total=total, initial=start, file=sys.stderr, bar_format="{desc} |{bar:20}|", leave=False,
+        mininterval=0.2, disable=not (show and sys.stderr.isatty()),
+    )  # fmt: skip
+
+
 class Progress:
     """Shows where a run is. Goes to stderr; silent where `show` is False."""
 
@@ -48,10 +55,7 @@ class Progress:
         self._began = self._plain_at = time.monotonic()
         self._paused = 0.0
         self._metrics = ""
-        self._bar = tqdm(
-            total=total, initial=start, file=sys.stderr, bar_format="{desc} |{bar:20}|", leave=False,
-            mininterval=0.2, disable=not (show and sys.stderr.isatty()),
-        )  # fmt: skip
+        self._bar = _bar(total, start, show)
         self.images_per_second = 0.0
 
     def say(self, line: str) -> None:
@@ -102,4 +106,44 @@ class Progress:
 
     def close(self) -> None:
         """Clears the moving line."""
+        self._bar.close()
+
+
+# (stage, parts done, parts in all): what long work says of itself. The first call of a stage starts its clock.
+Tell = Callable[[str, int, int], None]
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    """A Tell that says nothing."""
+
+
+class Stages:
+    """A Tell that shows work of several stages on stderr, and how long the present one still takes."""
+
+    def __init__(self):
+        self._bar = _bar(1, 0, show=True)
+        self._stage, self._began, self._first, self._plain_at = "", 0.0, 0, time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Shows that `done` of the `total` parts of `stage` are done."""
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._began, self._first = stage, now, done
+            if not self._bar.disable:
+                self._bar.reset(total)
+        new = done - self._first
+        left = duration((now - self._began) / new * (total - done)) if new > 0 else "?"
+        line = f"{stage} {done:,}/{total:,} {100 * done // total:>3}% | eta {left}"
+        if not self._bar.disable:
+            self._bar.set_description_str(line, refresh=False)
+            self._bar.update(done - self._bar.n)
+            self._bar.refresh()
+        elif now - self._plain_at >= PLAIN_EVERY:
+            self._plain_at = now
+            print(line, file=sys.stderr, flush=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         self._bar.close()

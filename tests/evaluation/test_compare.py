@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gen_jax.cli.main import main
-from gen_jax.evaluation.compare import compare, table
+from gen_jax.evaluation.compare import compare, configs, configs_table, table
 from gen_jax.runtime import logbook
 
 
@@ -40,6 +40,49 @@ def test_different_protocols_are_marked_with_what_differs(tmp_path):
     assert "1 [a]" in text and "[a] n_generated (1000 / 50)" in text
 
 
+def test_only_what_changes_the_meaning_is_marked(tmp_path):
+    """A run with an average beside one without, as the two of the README; other seeds, more sets; a newer commit."""
+    same = {"seed": 0, "sampling_seeds": ["0-9"], "kernel_seed": 0, "n_floor": 10, "code": "0.1.0+aaaaaaa"}
+    other = {"seed": 1, "sampling_seeds": ["7-16", "17-26"], "kernel_seed": 1, "n_floor": 9, "code": "0.1.0+bbbbbbb"}
+    a = a_run(tmp_path, "a", [record(**same)])
+    b = a_run(tmp_path, "b", [record(weights="raw", **other)])
+    assert not compare([a, b])[0]["columns"]["b final"]["differs"]
+    for field, value in {"n_generated": 7, "extractor": "pixels", "data_sha256": "f", "k": 5, "code": "0.2.0"}.items():
+        c = a_run(tmp_path, f"c_{field}", [record(**{**same, field: value})])
+        (mark,) = compare([a, c])[0]["columns"][f"c_{field} final"]["differs"]
+        assert mark.startswith(f"{field} (") and str(value) in mark
+
+
+def test_each_metric_says_which_way_is_better(tmp_path):
+    rows = [record("fd_classifier"), record("precision"), record("vendi"), record("kl")]
+    lines = table(compare([a_run(tmp_path, "a", rows)])).splitlines()
+    assert [line.split()[1:-1] for line in lines[1:5]] == [["lower"], ["higher"], ["as", "real"], []]
+
+
+def test_what_differs_in_the_configs_is_listed(tmp_path):
+    runs = [a_run(tmp_path, name, [record()]) for name in ("a", "b")]
+    (runs[0] / "config.json").write_text('{"seed": 0, "optimizer": {"b1": 0.5, "clip": 1.0}}')
+    (runs[1] / "config.json").write_text('{"seed": 0, "optimizer": {"b1": 0.9}, "model": {"width": 8}}')
+    found = configs(runs)
+    assert found == {"model.width": {"b": 8}, "optimizer.b1": {"a": 0.5, "b": 0.9}, "optimizer.clip": {"a": 1.0}}
+    lines = [line.split() for line in configs_table(found, ["a", "b"]).splitlines()]
+    assert lines[1:] == [["model.width", "--", "8"], ["optimizer.b1", "0.5", "0.9"], ["optimizer.clip", "1.0", "--"]]
+    assert configs_table(configs(runs[:1]), ["a"]).endswith("nothing")
+
+
+def test_a_quick_score_never_stands_in_the_row_of_a_whole_one(tmp_path):
+    a = a_run(tmp_path, "a", [record(value=1.0), record(value=9.0, quick={"images": 10})])
+    b = a_run(tmp_path, "b", [record(value=8.0, quick={"images": 10})])
+    rows = {row["metric"]: {c: cell["value"] for c, cell in row["columns"].items()} for row in compare([a, b])}
+    assert rows == {"fd": {"a final": 1.0}, "fd (quick)": {"a final": 9.0, "b final": 8.0}}
+
+
+def test_warnings_stand_below_the_table_once(tmp_path):
+    rows = [record(name) | {"warning": "features of no use"} for name in ("fd", "kd")]
+    text = table(compare([a_run(tmp_path, "a", rows)]))
+    assert text.count("warning, a final: features of no use") == 1
+
+
 def test_best_stands_beside_final_and_training_is_left_out(tmp_path):
     rows = [record(checkpoint="training", value=7.0), record(checkpoint="best", step=5, value=0.5), record()]
     (row,) = compare([a_run(tmp_path, "a", rows)])
@@ -53,9 +96,11 @@ def test_refused_scores_are_no_numbers(tmp_path):
 
 def test_verb(tmp_path, capsys):
     runs = [str(a_run(tmp_path, name, [record()])) for name in ("a", "b")]
-    assert main(["compare", *runs]) == 0 and "fd" in capsys.readouterr().out
     assert main(["compare", *runs, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["metric"] == "fd"
+    told = json.loads(capsys.readouterr().out)
+    assert told["scores"][0]["metric"] == "fd" and told["configs"] == {}
+    assert main(["compare", *runs]) == 0
+    assert json.loads(capsys.readouterr().out) == told, "in a pipe too"
     for path, message in [(tmp_path / "nowhere", "no run in"), (a_run(tmp_path, "c", []), "has no scores")]:
         assert main(["compare", str(path)]) == 2
         assert message in capsys.readouterr().err
@@ -70,9 +115,9 @@ def test_two_runs_of_one_name_are_told_apart(tmp_path):
 
 @pytest.mark.parametrize("count", [1, 27])
 def test_marks_never_run_out(count):
-    cell = {"value": 1.0, "spread": None, "refused": None, "floor": None, "n_floor": None}
+    cell = {"value": 1.0, "spread": None, "refused": None, "floor": None, "n_floor": None, "warning": None}
     cells = {str(i): {**cell, "differs": [f"k{i}"]} for i in range(count)}
-    text = table([{"metric": "m", "columns": cells}])
+    text = table([{"metric": "m", "better": "", "columns": cells}])
     assert all(f"k{i}" in text for i in range(count))
 
 
@@ -81,8 +126,7 @@ def test_nothing_is_mixed_in_one_column(tmp_path):
     (row,) = compare([a_run(tmp_path, "a", rows)])
     values = {column: cell["value"] for column, cell in row["columns"].items()}
     assert values == {"a final 10": 1.0, "a final 20 average": 2.0, "a final 20 raw": 3.0}
-    marked = {column for column, cell in row["columns"].items() if cell["differs"]}
-    assert marked == {"a final 20 raw"}
+    assert not any(cell["differs"] for cell in row["columns"].values())
 
 
 def test_extractors_have_rows_of_their_own(tmp_path):

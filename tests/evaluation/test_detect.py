@@ -65,7 +65,7 @@ def test_verb_reports_the_generator_it_knows_and_the_one_it_does_not(runs, short
     spectrum, cnn = "detectability_spectrum", "detectability_cnn"
     assert seen == [(spectrum, True), (cnn, True), (spectrum, False), (cnn, False)]
     assert all(0.0 <= r["value"] <= 1.0 for r in told["auc"])
-    assert logbook.read_rows(runs / "gan_digits/evaluations.jsonl") == told["auc"][:2]
+    assert logbook.read_records(runs / "gan_digits/evaluations.jsonl") == told["auc"][:2]
     # An untrained generator draws grey; random images have all frequencies.
     assert told["auc"][0]["value"] > 0.9
     assert 0.0 <= told["images"][0]["cnn"] <= 1.0 and "one generator" in told["note"]

@@ -28,7 +28,7 @@ def judged(tmp_path_factory):
 
 
 def test_every_judgement_is_a_record(judged):
-    rows = logbook.read_rows(judged / "run/evaluations.jsonl")
+    rows = logbook.read_records(judged / "run/evaluations.jsonl")
     assert {row["step"] for row in rows} == {2, 4, 6} and {row["checkpoint"] for row in rows} == {"training"}
     assert all(row["weights"] == "average" and row["protocol"]["n_generated"] == 8 for row in rows)
     refused = [row for row in rows if row["metric"] == "fd_random"]
@@ -44,7 +44,7 @@ def test_judging_does_not_change_what_is_trained(judged):
 
 
 def test_best_holds_the_weights_of_the_best_score(judged):
-    rows = logbook.read_rows(judged / "run/evaluations.jsonl")
+    rows = logbook.read_records(judged / "run/evaluations.jsonl")
     values = {row["step"]: row["value"] for row in rows if row["metric"] == "mean_pairwise_distance"}
     best = max(values, key=values.get)
     run = gen_jax.load(judged / "run", step="best")
@@ -72,10 +72,11 @@ def test_a_resumed_run_repeats_what_was_cut(judged, tmp_path, monkeypatch):
         shutil.rmtree(tmp_path / f"run/checkpoints/{step}")
     # A score that a person asked for is not the loop's to cut.
     with open(tmp_path / "run/evaluations.jsonl", "a") as file:
-        file.write(json.dumps({"metric": "by hand", "value": 1.0, "step": 4, "checkpoint": "step"}) + "\n")
+        asked = {"metric": "by hand", "value": 1.0, "step": 4, "checkpoint": "step", "weights": "raw", "protocol": {}}
+        file.write(json.dumps(asked) + "\n")
     train(config(judged), tmp_path / "run")
-    rows = logbook.read_rows(tmp_path / "run/evaluations.jsonl")
-    assert [row for row in rows if row["metric"] != "by hand"] == logbook.read_rows(judged / "run/evaluations.jsonl")
+    rows = logbook.read_records(tmp_path / "run/evaluations.jsonl")
+    assert [row for row in rows if row["metric"] != "by hand"] == logbook.read_records(judged / "run/evaluations.jsonl")
     assert len([row for row in rows if row["metric"] == "by hand"]) == 1
     assert gen_jax.load(tmp_path / "run", step="best").step == gen_jax.load(judged / "run", step="best").step
 

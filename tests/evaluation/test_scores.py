@@ -47,7 +47,8 @@ def test_noise_scores_worse_than_real_images(ground):
     for name, record in found.items():
         if record["value"] is None or name in ("vendi", "mean_pairwise_distance", "copies", "share_closer"):
             continue
-        worse = record["value"] > record["floor"] if scores.lower_is_better(name) else record["value"] < record["floor"]
+        lower = scores.better(name) == "lower"
+        worse = record["value"] > record["floor"] if lower else record["value"] < record["floor"]
         assert worse, name
     assert found["precision"]["spread"] >= 0.0 and len(found["precision"]["values"]) == 2
 
@@ -92,8 +93,10 @@ def test_only_the_groups_that_were_asked_for(ground):
 
 
 def test_which_way_is_better():
-    assert all(map(scores.lower_is_better, ("fd_classifier", "fid", "kd_random", "kid", "share_closer", "glcm_energy")))
-    assert not any(map(scores.lower_is_better, ("precision", "recall", "coverage", "inception_score", "vendi")))
+    assert {scores.better(name) for name in ("fd_classifier", "fid", "kd_random", "glcm_energy", "nll")} == {"lower"}
+    assert {scores.better(name) for name in ("precision", "inception_score", "is_classifier", "elbo")} == {"higher"}
+    assert {scores.better(name) for name in ("vendi", "label_entropy", "density")} == {"as real"}
+    assert scores.better("kl") == scores.better("somebody's own") == ""
 
 
 def test_refused_for_one_set_is_refused_for_all(ground):

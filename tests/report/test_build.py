@@ -171,7 +171,7 @@ def test_scores_are_those_recorded_with_their_protocol(pages):
     assert re.search(r"fd_pixels\s.*12\.5 ± 0\.25 squared pixels\s+1\.75\s", text)
     assert "30.25" not in text, "the latest only"
     assert re.search(r"ssim\s+refused\s+sides below 11", text)
-    assert re.search(r"classes_found\s+7\s+10\s", text), "a record of the older form"
+    assert re.search(r"classes_found\s+higher\s+7\s+10\s", text), "a record of the older form"
     for word in ("n_generated", "80", "extractor", "pixels", "images", "256"):
         assert word in text
 
@@ -191,7 +191,7 @@ def test_scores_by_step_and_training_curves(pages, root):
 
 def test_diagnostics_are_told(pages):
     assert re.search(
-        r"watch\s+Diversity\.\s+7 classes among the samples \(10 among real",
+        r"watch\s+Diversity\.\s+Classes among the samples: 7 \(among real images: 10\); try a larger train\.steps",
         Page(pages["gan_digits"]).text["diagnostics"],
     )
 
@@ -250,7 +250,7 @@ def test_side_by_side_marks_what_was_measured_otherwise(moved, runs, tmp_path):
     assert text.count("measured otherwise") == 2
     write(other, [record("fd_pixels", 9.0) | {"weights": "raw"}])
     text = Page(report([runs["gan_digits"], load(other)], tmp_path / "c.html")).text["scores"]
-    assert text.count("measured otherwise") == 2 and "than other: weights" in text
+    assert "measured otherwise" not in text, "the weights are part of what is scored"
     write(other, [record("fd_pixels", 9.0, protocol=dict.fromkeys("abcdef", 1))])
     text = Page(report([runs["gan_digits"], load(other)], tmp_path / "c.html")).text["scores"]
     assert "measured otherwise than other: a, b, c, d and 2 more" in text
@@ -300,6 +300,37 @@ def test_an_unfinished_run_that_was_resumed(moved):
         report([load(path)])
 
 
+def test_stray_files_among_the_grids_do_no_harm(moved):
+    path = moved("gan_digits")
+    (path / "samples/step_last.png").write_text("no step")
+    (path / "samples/step_000001.txt").write_text("no picture")
+    (path / "samples/step_000000.png").mkdir()
+    (path / "samples/step_000002.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00")
+    page = Page(report([load(path)]))
+    assert [image["data-name"] for image in page.images["steps"]] == ["step 1", "step 3", "step 4"]
+    for name in ("step_000000.png", "step_000002.png"):
+        assert re.search(rf"{path / 'samples' / name} cannot be read .*; remove it\.", page.text["steps"])
+
+
+def test_captions_speak_of_what_is_shown(moved):
+    path = moved("gan_digits")
+    text = Page(report([load(path)])).text
+    assert "running mean" not in text["training"] and "Dashed" in text["evaluations"]
+    (path / "metrics.jsonl").write_text("".join(f'{{"step": {i}, "g": {i % 7}.5}}\n' for i in range(1, 81)))
+    write(path, [record("fd_pixels", float(step), step=step) for step in (1, 2)])
+    text = Page(report([load(path)])).text
+    assert "dark: its running mean" in text["training"] and "Dashed" not in text["evaluations"]
+
+
+def test_warnings_and_quick_scores_are_told(moved):
+    path = moved("gan_digits")
+    quick = {"quick": {"images": 1000}}
+    write(path, [record("precision", 0.5, warning="of no use"), record("precision", 0.75, protocol=quick)])
+    text = Page(report([load(path)])).text["scores"]
+    assert re.search(r"precision\s+of no use\s+higher\s+0\.5\s", text), "not replaced by the quick one"
+    assert re.search(r"precision\s+higher\s+0\.75\s.*average · quick", text) and "measured otherwise" not in text
+
+
 def test_a_method_that_only_trains_has_a_report(runs, tmp_path):
     """A classifier, say: by capability, no family is asked for."""
     run = runs["vae_digits"]
@@ -324,7 +355,7 @@ def test_protocols():
     new, old = record("a", 1.0), {"metric": "a", "value": 1, "step": 9, "weights": "raw", "n_generated": 80}
     assert protocol(new) == {"weights": "average", "n_generated": 80, "extractor": "pixels"}
     assert protocol(old) == {"weights": "raw", "n_generated": 80}
-    assert list(differences(new, old)) == ["extractor", "weights"]
+    assert list(differences(new, old)) == ["extractor"]
     assert differences(new, record("a", 2.0, step=8, protocol={"objective": {"loss": "hinge"}})) == {}
 
 
@@ -362,6 +393,10 @@ def test_in_a_browser(name, width, scheme, pages, browser):
     tab.on("pageerror", lambda error: said.append(str(error)))
     tab.goto(pages[name].as_uri())
     assert tab.evaluate("document.documentElement.scrollWidth") <= width, "no scrolling sideways"
+    if width >= 1280:
+        ends = "[...document.querySelectorAll('nav a')].map(a => a.getBoundingClientRect().right)"
+        assert len(tab.evaluate(ends)) >= 10 and max(tab.evaluate(ends)) <= tab.evaluate("innerWidth"), "all links"
+        assert tab.evaluate("(u => u.scrollWidth - u.clientWidth)(document.querySelector('nav ul'))") <= 0
     assert tab.evaluate("[...document.images].every(i => i.hidden || i.naturalWidth > 0)"), "every picture is shown"
 
     def shown():

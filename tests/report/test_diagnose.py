@@ -1,10 +1,12 @@
 """Every rule of diagnose, on rows that have the trouble and on rows that have not."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 
+from gen_jax.config import flatten, load, to_json
 from gen_jax.report.diagnose import diagnose
 
 RNG = np.random.default_rng(0)
@@ -70,9 +72,11 @@ def test_discriminator_that_has_won():
         return levels(game(real_logit=gap / 2, fake_logit=-gap / 2, real_sign=sign, d=d))["Discriminator"]
 
     assert [level(1, 1.0), level(7, 1.0), level(20, 1.0)] == ["ok", "watch", "bad"]
-    # Both signs are needed: a relativistic critic may hold all logits on one side of 0.
+    # Both signs are needed: a critic that errs on one real image in four has not won.
     assert level(7, 0.5) == "ok"
-    assert "20 apart" in sentence("Discriminator", game(real_logit=10, fake_logit=-10, real_sign=1, d=0.0))
+    assert "20 above generated ones and 100% of the real images are called real: the discriminator has won" in sentence(
+        "Discriminator", game(real_logit=10, fake_logit=-10, real_sign=1, d=0.0)
+    )
     # The logits of a Wasserstein critic have no scale.
     assert "Discriminator" not in levels(game(real_logit=30, fake_logit=-30, real_sign=1, d=-60))
 
@@ -168,8 +172,83 @@ def test_still_improving_by_its_loss():
     assert false == 0
 
 
-def test_every_sentence_is_one_line_with_a_full_stop():
-    records = [score("classes_found", 2, floor=10), score("share_closer", 0.4), score("elbo", -200.0)]
-    for verdict in diagnose(game(kl=0.0, log_likelihood=-80.0, loss=80.0, g=1.0), records):
-        assert verdict.sentence.endswith(".") and "\n" not in verdict.sentence
-        assert verdict.level in ("ok", "watch", "bad")
+def test_in_a_relativistic_game_only_the_gap_counts():
+    """All logits may lie on one side of 0 there: half of the real images `called fake` mean nothing."""
+    config = {"objective.loss": "relativistic", "objective.r1_weight": 1.0}
+
+    def verdict(gap):
+        rows = game(real_logit=gap - 9, fake_logit=-9.0, real_sign=-1.0, d=0.01)
+        return next(v for v in diagnose(rows, [], config) if v.name == "Discriminator")
+
+    assert [verdict(gap).level for gap in (1, 7, 20)] == ["ok", "watch", "bad"]
+    assert all("the sign of a logit says nothing there" in verdict(gap).sentence for gap in (1, 20))
+    assert "called real" not in verdict(20).sentence
+
+
+def test_precision_recall_and_coverage_are_held_against_those_of_real_images():
+    def level(metric, value, **more):
+        (name,) = levels([], [score(metric, value, floor=0.91, **more)]).items() - {("Finite numbers", "ok")}
+        return name
+
+    assert level("precision", 0.46) == ("Fidelity", "watch") and level("precision", 0.9) == ("Fidelity", "ok")
+    assert level("precision", 0.4) == ("Fidelity", "bad")
+    for metric in ("recall", "coverage"):
+        assert [level(metric, value) for value in (0.9, 0.6, 0.1)] == [
+            ("Coverage", "ok"),
+            ("Coverage", "watch"),
+            ("Coverage", "bad"),
+        ]
+    assert level("recall", 0.7, spread=0.02) == ("Coverage", "ok"), "what the spread can explain is no trouble"
+    assert levels([], [score("precision", 0.1)]) == {"Finite numbers": "ok"}, "without a floor nothing can be said"
+
+
+def test_grey_is_not_called_copying():
+    """Samples of a model that was hardly trained: near to everything, and all alike."""
+    grey = [score("share_closer", 0.97), score("copies", 0), score("mean_pairwise_distance", 0.3, floor=5.4)]
+    assert levels([], grey) == {"Finite numbers": "ok", "Diversity": "bad"}
+    assert levels([], [*grey, score("copies", 3)])["Copying"] == "bad", "unless they equal a training image"
+    various = [score("share_closer", 0.97), score("mean_pairwise_distance", 5.0, floor=5.4)]
+    assert levels([], various)["Copying"] == "bad"
+
+
+TROUBLE = [
+    score("classes_found", 2, floor=10),
+    score("precision", 0.1, floor=0.9),
+    score("recall", 0.1, floor=0.9),
+    score("share_closer", 0.4),
+    score("copies", 2),
+    score("elbo", -300.0),
+    score("nll", None),
+]
+GAMES = [
+    game(g=1.0, real_logit=30.0, fake_logit=0.0, real_sign=1.0),
+    game(g=1 + 0.8 * np.sin(np.arange(100) / 2), real_logit=np.linspace(0, 4, 100), fake_logit=0.0),
+]
+BOUNDS = [rows(kl=0.01, log_likelihood=-80.0, loss=90 - np.linspace(0, 30, 100))]
+
+
+@pytest.mark.parametrize(
+    ("name", "trouble"), [("gan_digits", GAMES), ("vae_digits", BOUNDS), ("forest_digits", [rows(count=1, trees=1)])]
+)
+def test_only_fields_of_the_config_are_advised(name, trouble):
+    config = flatten(to_json(load(name)))
+    broken = [{"step": 1, "loss": math.nan}]
+    told = [v.sentence for rows in [*trouble, broken] for v in diagnose(rows, TROUBLE, config) if v.level != "ok"]
+    named = {word.rstrip(".") for line in told for word in re.findall(r"\b[a-z]+\.[a-z][a-z0-9_.]*", line)}
+    has = {*config, *(field.rpartition(".")[0] for field in config)}  # a schedule is named as a whole
+    assert named <= has
+    if name == "gan_digits":
+        assert {"objective.r1_weight", "optimizer.discriminator_ratio", "optimizer.b1"} <= named
+        assert not any("loss=relativistic" in line for line in told), "it is so already"
+    else:
+        assert not re.search("critic|discriminator|relativistic|r1", " ".join(told))
+
+
+def test_every_verdict_is_one_sentence():
+    config = flatten(to_json(load("gan_digits")))
+    for trouble in (*GAMES, *BOUNDS, game()):
+        for verdict in diagnose(trouble, TROUBLE, config):
+            assert not verdict.sentence[0].islower() or verdict.name == "Finite numbers"
+            assert verdict.sentence.endswith(".") and "\n" not in verdict.sentence
+            assert not re.search(r"[.!?] +[A-Z]", verdict.sentence), verdict.sentence
+            assert verdict.level in ("ok", "watch", "bad")

@@ -26,10 +26,10 @@ def test_cut_removes_later_rows_and_a_torn_last_line(tmp_path):
     path = tmp_path / "metrics.jsonl"
     rows = "".join(json.dumps({"step": i}) + "\n" for i in range(1, 6))
     path.write_text(rows + '{"step": 6, "lo')
-    logbook.cut(path, 3)
+    logbook.cut([path], 3)
     assert logbook.read_rows(path) == [{"step": 1}, {"step": 2}, {"step": 3}]
     path.write_text(rows + '{"step": 6, "lo')
-    logbook.cut(path, 9)
+    logbook.cut([path], 9)
     assert path.read_text() == rows
 
 
