@@ -5,6 +5,7 @@ import difflib
 import importlib.util
 import inspect
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import ml_collections
 from gen_jax.config import fields
 from gen_jax.config.base import put
 from gen_jax.errors import InputError
-from gen_jax.field import Field, flatten, settings
+from gen_jax.field import Field, flatten, settings, whole
+
+LARGEST = 2**31 - 1  # a whole number that is not bounded otherwise: steps and sizes are int32 in a compiled program
 
 
 def directory() -> Path:
@@ -162,12 +165,12 @@ def parse(flag: str, field: Field, text: str):
         if field.schedule and text.strip().startswith("{"):
             return dict(ast.literal_eval(text))
         if field.kind is int:
-            return int(text)
+            return whole(text)
         if field.kind is tuple:
             value = ast.literal_eval(text if text.strip().startswith(("(", "[")) else f"({text},)")
             return tuple(value)
         return float(text)
-    except (ValueError, SyntaxError, TypeError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         raise wrong from None
 
 
@@ -224,12 +227,15 @@ def _check_value(path: str, field: Field, value) -> None:
                 raise InputError(f"{path}={word}: no such choice; {hint}{', '.join(sorted(choices))}")
         return
     for number in value if kind is tuple else (value,):
-        if not isinstance(number, (int, float)) or number != number:
+        if not isinstance(number, (int, float) if kind is float else int):
             raise InputError(f"{path}={value}: expected {_expected(field)}")
+        if not math.isfinite(number):
+            raise InputError(f"{path}={value}: expected a finite {_expected(field)}")
         if field.least is not None and number < field.least:
             raise InputError(f"{path}={value}: must be >= {field.least}")
-        if field.most is not None and number > field.most:
-            raise InputError(f"{path}={value}: must be <= {field.most}")
+        most = LARGEST if kind is not float and field.most is None else field.most
+        if most is not None and number > most:
+            raise InputError(f"{path}={value}: must be <= {most}")
 
 
 def to_json(config: ml_collections.ConfigDict) -> dict:

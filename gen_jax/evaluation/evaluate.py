@@ -81,6 +81,9 @@ def evaluate(
         raise InputError("--images=1: a set of samples needs two")
     train, test = run.dataset("train"), run.dataset("test")
     check_same_data(train, run.path)
+    drawn = seeds * (images or min(test.spec.size, scores.MOST))
+    if run.method.sample and seed + drawn > 2**32:
+        raise InputError(f"--seed={seed}: {drawn:,} images are drawn from there on; must be <= {2**32 - drawn}")
     used = min(limit, test.spec.size) if limit else test.spec.size
     on_test = {
         "objective": to_json(run.config).get("objective", {}),
