@@ -18,6 +18,7 @@ import sys
 from gen_jax.cli import verbs
 from gen_jax.errors import InputError, Interrupted
 from gen_jax.field import whole
+from gen_jax.runtime.files import check_local
 from gen_jax.version import __version__
 
 
@@ -52,6 +53,9 @@ def main(argv: list[str] | None = None) -> int:
     debug = "--debug" in argv
     argv = [a for a in argv if a != "--debug"]
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax and TFDS talk at every call, and print what they raise
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name or a sign that the terminal cannot show must not end a run
+            stream.reconfigure(errors="backslashreplace")
     with contextlib.suppress(ValueError):  # not in the main thread: signals are the caller's
         signal.signal(signal.SIGTERM, _terminated)
     try:
@@ -104,6 +108,8 @@ def _run(argv):
     arguments, unknown = parser.parse_known_args(rest)
     for word in unknown:
         raise InputError(_unexpected(word, parser))
+    for flag in ("out", "workdir"):
+        check_local(getattr(arguments, flag, None) or "")
     takes_config = hasattr(arguments, "config")
     if overrides and not takes_config:
         raise InputError(f"--config.{overrides[0][0]}: {argv[0]} reads the config of its run; leave it out")

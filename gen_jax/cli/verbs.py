@@ -22,6 +22,7 @@ def train(arguments):
     config = _config(arguments)
     _start(arguments)
     from gen_jax.config import to_json
+    from gen_jax.config.load import split_name
     from gen_jax.evaluation.during_training import observers
     from gen_jax.length import length
     from gen_jax.runtime import logbook
@@ -36,7 +37,7 @@ def train(arguments):
             check_same_run(to_json(config), length(config).steps, Path(arguments.workdir))
         print(describe(config))
         return 0
-    name = Path(arguments.config.partition(":")[0]).stem
+    name = Path(split_name(arguments.config)[0]).stem
     if arguments.workdir and arguments.resume:
         raise InputError(f"--resume: looks for a run in {RUNS}, and --workdir names one; give one of them")
     if arguments.workdir:
@@ -353,10 +354,11 @@ def _config(arguments):
 
 def _start(arguments):
     """Joins the other processes, if there are any, before JAX looks for devices."""
-    from gen_jax.runtime import compilation, distributed
+    from gen_jax.runtime import compilation, distributed, mesh
 
     compilation.enable_cache()
     distributed.join(arguments.coordinator, arguments.processes, arguments.process)
+    mesh.all_devices()
 
 
 def _open(path, step=None, average=True):

@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 import math
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -62,8 +63,28 @@ def resolve(config: ml_collections.ConfigDict, overrides: Iterable[tuple[str, st
     return config.lock()
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """The file (or the name of a shipped config) and the argument of NAME[:ARG] or path/to/file.py[:ARG].
+
+    A path may have colons of its own: only one after ".py" begins an argument.
+    """
+    if name.endswith(".py"):
+        return name, ""
+    file, suffix, argument = name.partition(".py:")
+    return (f"{file}.py", argument) if suffix else tuple(name.partition(":")[::2])
+
+
+def _line(error: Exception, path: Path) -> str:
+    """Where in the file an error came up, "line 3: ", whatever it called in between; "" where it is not known."""
+    here = str(path.absolute())  # as the loader of a module names it
+    inside = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == here]
+    if isinstance(error, SyntaxError) and error.filename == here:
+        inside.append(error.lineno)
+    return f"line {inside[-1]}: " if inside else ""
+
+
 def _execute(name: str) -> ml_collections.ConfigDict:
-    file, _, argument = name.partition(":")
+    file, argument = split_name(name)
     path = Path(file) if file.endswith(".py") else directory() / f"{file}.py"
     if not path.is_file():
         near = difflib.get_close_matches(Path(file).stem, shipped(), n=1)
@@ -83,9 +104,8 @@ def _execute(name: str) -> ml_collections.ConfigDict:
     except InputError:
         raise
     except Exception as error:  # a user's file may fail in any way; where it did is in the message
-        line = f"line {error.__traceback__.tb_next.tb_lineno}: " if error.__traceback__.tb_next else ""
         message = " ".join(str(error).split())
-        raise InputError(f"config file {path} fails: {line}{type(error).__name__}: {message}") from error
+        raise InputError(f"config file {path} fails: {_line(error, path)}{type(error).__name__}: {message}") from error
     if not isinstance(config, ml_collections.ConfigDict):
         raise InputError(f"config file {path}: get_config() must return a ConfigDict; start from gen_jax.config.base")
     return config.unlock()

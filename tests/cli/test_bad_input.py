@@ -56,6 +56,10 @@ def world(tmp_path_factory):
     np.savez(root / "colour.npz", images=np.zeros((80, 16, 16, 3), np.uint8))
     (root / "not.npz").write_text("hello")
     (root / "raises.py").write_text("def get_config():\n    return 1 / 0\n")
+    (root / "module.py").write_text("import os\n\nimport no_such_module\n")
+    (root / "deep_down.py").write_text("import json\ndef get_config():\n    return json.loads('{')\n")
+    (root / "we:ird").mkdir()
+    (root / "we:ird/co:nfig.py").write_text("def get_config(word):\n    raise ValueError(word)\n")
     (root / "nothing.py").write_text("x = 1\n")
     (root / "syntax.py").write_text("def get_config(:\n")
     (root / "typo.py").write_text(
@@ -116,8 +120,15 @@ CASES = {
     "missing config": ("train --config=nope.py", "config file nope.py not found; there are: "),
     "config nearly named": ("train --config=vae_digit", "did you mean vae_digits"),
     "config that raises": ("train --config=raises.py", "line 2: ZeroDivisionError"),
+    "config that imports what is not there": ("train --config=module.py", "module.py fails: line 3: ModuleNotFoundError"),
+    "config that fails deep down": ("train --config=deep_down.py", "deep_down.py fails: line 3: JSONDecodeError"),
+    "config in a path with colons": ("train --config=we:ird/co:nfig.py:an:argument", "we:ird/co:nfig.py fails: line 2: ValueError: an:argument"),
+    "bucket to train in": ("train --workdir=gs://bucket/run", "gs://bucket/run: an address"),
+    "bucket to read": ("sample gs://bucket/run", "gs:/bucket/run: an address, not a directory of this machine"),
+    "bucket to write to": ("sample run --out=s3://bucket/x.png", "s3://bucket/x.png: an address"),
+    "device to inspect": ("inspect /dev/zero", "cannot read /dev/zero (a device or a pipe"),
     "config without get_config": ("train --config=nothing.py", "has no get_config()"),
-    "config with a syntax error": ("train --config=syntax.py", "SyntaxError"),
+    "config with a syntax error": ("train --config=syntax.py", "line 1: SyntaxError"),
     "typo inside a config file": ("train --config=typo.py", "optimizer.learning_rat: no such field; did you mean optimizer.learning_rate"),
     "argument that a config does not take": ("train --config=vae_digits:5", "takes no argument"),
     "typo in a field": ("train --config.optimizer.learning_rat=1", "no such field; did you mean learning_rate"),
