@@ -35,6 +35,17 @@ class Field(NamedTuple):
         return self.kind.__name__
 
 
+def whole(text: str) -> int:
+    """The whole number that a text means: "1000", "1e3"; ValueError where it means none."""
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if not number.is_integer():
+            raise
+        return int(number)
+
+
 def setting(default: Any, meaning: str, **bounds):
     """A field of a Flax module that a config may set: the dataclass field with its Field."""
     return dataclasses.field(default=default, metadata={"field": Field(default, meaning, **bounds)})

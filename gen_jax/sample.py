@@ -22,6 +22,7 @@ from gen_jax.provenance.pictures import to_uint8
 from gen_jax.runtime import mesh as meshes
 
 BLOCK = 64
+HOTTEST = 1000  # of a temperature; 1 is what the model was trained for
 
 # What images are asked for by: name -> one value an image [N, ...], or one for all of them.
 Condition = Mapping[str, Any] | None
@@ -102,6 +103,8 @@ def sampler(method: Method, mesh: Mesh | None = None) -> Sampler:
     def sample(variables: Variables, seeds: Sequence[int], condition: Condition = None, temperature: float = 1.0):
         capable(draw, "draws no samples")
         seeds = _checked(seeds)
+        if not 0 <= temperature <= HOTTEST:  # no number is not either
+            raise InputError(f"temperature={temperature}: must be between 0 and {HOTTEST}")
         condition = asked(condition, seeds)
         return to_uint8(blocks(lambda s, c: draw(variables, s, c, jnp.float32(temperature)), seeds, condition))
 

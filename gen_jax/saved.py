@@ -24,7 +24,7 @@ from gen_jax.errors import InputError
 from gen_jax.method import Method, Resources, Source, State, Variables, variables_of
 from gen_jax.runtime import checkpoint
 from gen_jax.runtime import mesh as meshes
-from gen_jax.runtime.files import read_sealed
+from gen_jax.runtime.files import check_local, read_sealed
 
 
 class Known(NamedTuple):
@@ -42,6 +42,7 @@ def known(path: Path) -> Known:
     Raises:
       InputError: no run there, or one that cannot be read.
     """
+    check_local(path)
     if not (path / "config.json").is_file():
         raise InputError(f"no run in {path} (no config.json); train one: {command('train', f'--workdir={path}')}")
     config, spec = _read(path / "config.json", partial(_config, path)), _read(path / "data.json", _spec)

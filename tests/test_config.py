@@ -6,6 +6,7 @@ import pytest
 from gen_jax.config import base, flatten, from_json, load, shipped, to_json
 from gen_jax.config.load import check
 from gen_jax.errors import InputError
+from gen_jax.field import whole
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -68,3 +69,15 @@ def test_config_of_an_older_run_gets_the_fields_that_are_new():
     del values["evaluate"], values["train"]["evaluate_every"]
     assert to_json(from_json(values)) == to_json(config)
     check(from_json(values))
+
+
+@pytest.mark.parametrize("text, value", [("1e3", 1000), ("2.5e1", 25), ("1000", 1000), ("4294967295", 2**32 - 1)])
+def test_a_whole_number_may_be_written_as_a_float(text, value):
+    assert whole(text) == value and isinstance(whole(text), int)
+    assert load("vae_digits", [("train.steps", "1e3")]).train.steps == 1000
+
+
+@pytest.mark.parametrize("text", ["1.5", "1e-3", "nan", "inf", "1e999", "", "a"])
+def test_what_is_not_whole_is_no_whole_number(text):
+    with pytest.raises(ValueError):
+        whole(text)

@@ -11,6 +11,7 @@ from shrunk import trained as train
 
 import gen_jax
 from gen_jax.cli.main import main
+from gen_jax.errors import InputError
 from gen_jax.provenance.pictures import grid, to_uint8
 from gen_jax.runtime import mesh
 from gen_jax.sample import sampler, spherical
@@ -164,3 +165,9 @@ def test_grid_holds_every_image():
     sheet = grid(images, columns=2, gap=2)
     assert sheet.shape == (3 * 66 + 2, 2 * 66 + 2, 1)
     assert [sheet[2 + 66 * (i // 2), 2 + 66 * (i % 2), 0] for i in range(5)] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("temperature", [float("nan"), float("inf"), -1.0, 1001])
+def test_a_temperature_out_of_bounds_is_refused(runs, temperature):
+    with pytest.raises(InputError, match=r"temperature=\S+: must be between 0 and 1000"):
+        gen_jax.load(runs / "vae_digits").sample(range(2), temperature=temperature)

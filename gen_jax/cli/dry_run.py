@@ -1,5 +1,6 @@
 """What a config would do, without doing it: shapes, sizes, cost, and one step compiled."""
 
+import os
 import time
 
 import jax
@@ -8,6 +9,8 @@ from flax import traverse_util
 from gen_jax.program import build
 from gen_jax.runtime import flops
 from gen_jax.runtime.progress import short
+
+UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50, "EiB": 2**60}
 
 
 def describe(config) -> str:
@@ -24,7 +27,11 @@ def describe(config) -> str:
         for path, leaf in traverse_util.flatten_dict(params, sep="/").items():
             lines.append(f"  {path:40} {'x'.join(map(str, leaf.shape)) or 'scalar'}")
     memory = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
-    lines.append(f"state: {memory / 2**20:.1f} MiB a device (parameters, optimiser, averages)")
+    lines.append(f"state: {_bytes(memory)} a device (parameters, optimiser, averages)")
+    has = _memory(program.mesh)
+    if memory > has:
+        lines.append(f"warning: the state does not fit: {_bytes(memory)}, and a device has {_bytes(has)}")
+        return "\n".join([*lines, "not compiled; choose smaller networks"])
     if program.method.step is None:
         what = "fitted once" if program.method.fit else "nothing to learn"
         return "\n".join([*lines, f"no compiled update: {what}"])
@@ -40,8 +47,24 @@ def describe(config) -> str:
     )
     peak = compiled.memory_analysis()
     if peak is not None:
-        lines.append(f"working memory: {peak.temp_size_in_bytes / 2**20:.1f} MiB a device")
+        lines.append(f"working memory: {_bytes(peak.temp_size_in_bytes)} a device")
+        if memory + peak.temp_size_in_bytes > has:
+            needed = _bytes(memory + peak.temp_size_in_bytes)
+            lines.append(f"warning: state and working memory do not fit: {needed}, and a device has {_bytes(has)}")
     return "\n".join(lines)
+
+
+def _memory(mesh) -> int:
+    """Bytes that the smallest device of a mesh has; devices of a CPU share those of the machine."""
+    known = [(device.memory_stats() or {}).get("bytes_limit") for device in mesh.local_devices]
+    if all(known):
+        return min(known)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // mesh.local_mesh.size
+
+
+def _bytes(count: int) -> str:
+    unit = next((unit for unit in ("MiB", "GiB", "TiB", "PiB") if count < 1024 * UNITS[unit]), "EiB")
+    return f"{count / UNITS[unit]:,.1f} {unit}"
 
 
 def _size(tree):

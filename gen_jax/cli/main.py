@@ -11,11 +11,14 @@ import contextlib
 import difflib
 import logging
 import os
+import re
 import signal
 import sys
 
 from gen_jax.cli import verbs
 from gen_jax.errors import InputError, Interrupted
+from gen_jax.field import whole
+from gen_jax.runtime.files import check_local
 from gen_jax.version import __version__
 
 
@@ -26,7 +29,22 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(*args, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
 
     def error(self, message):
-        raise InputError(message)
+        raise InputError(re.sub(r"^argument \S+: (?=--)", "", message))
+
+    def number(self, flag, least, most, **options):
+        """Adds a flag for a whole number, refused outside its bounds."""
+
+        def parsed(text):
+            try:
+                value = whole(text)
+            except ValueError:
+                raise argparse.ArgumentTypeError(f"{flag}={text}: expected a whole number") from None
+            if not least <= value <= most:
+                bound = f">= {least}" if value < least else f"<= {most}"
+                raise argparse.ArgumentTypeError(f"{flag}={text}: must be {bound}")
+            return value
+
+        self.add_argument(flag, type=parsed, **options)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,6 +53,9 @@ def main(argv: list[str] | None = None) -> int:
     debug = "--debug" in argv
     argv = [a for a in argv if a != "--debug"]
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax and TFDS talk at every call, and print what they raise
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name or a sign that the terminal cannot show must not end a run
+            stream.reconfigure(errors="backslashreplace")
     with contextlib.suppress(ValueError):  # not in the main thread: signals are the caller's
         signal.signal(signal.SIGTERM, _terminated)
     try:
@@ -87,6 +108,8 @@ def _run(argv):
     arguments, unknown = parser.parse_known_args(rest)
     for word in unknown:
         raise InputError(_unexpected(word, parser))
+    for flag in ("out", "workdir"):
+        check_local(getattr(arguments, flag, None) or "")
     takes_config = hasattr(arguments, "config")
     if overrides and not takes_config:
         raise InputError(f"--config.{overrides[0][0]}: {argv[0]} reads the config of its run; leave it out")
@@ -116,6 +139,7 @@ def _split(words, prefix):
     return overrides, rest
 
 
+INT32, UINT32 = 2**31 - 1, 2**32 - 1
 RENAMED = {"--label": "--condition.label", "--samples": "--importance_samples", "--count": "--images"}
 
 
@@ -174,8 +198,8 @@ def _verbs():
     train[1].add_argument("--resume", action="store_true", help="go on with the newest unfinished run of this config")
     train[1].add_argument("--dry_run", action="store_true", help="show shapes, sizes and cost, compile one step, exit")
     train[1].add_argument("--coordinator", help="HOST:PORT of process 0, or auto (Slurm, Cloud TPU, ...)")
-    train[1].add_argument("--processes", type=int, help="how many processes, where --coordinator is an address")
-    train[1].add_argument("--process", type=int, help="which one this is, from 0")
+    train[1].number("--processes", 1, 2**20, help="how many processes, where --coordinator is an address")
+    train[1].number("--process", 0, 2**20, help="which one this is, from 0")
     show = on_config("config", verbs.show_config, "Show the resolved config: every field with its type and meaning.")
     show[1].add_argument("--json", action="store_true", help="as JSON")
     yield train
@@ -189,26 +213,26 @@ def _verbs():
     sample[1].add_argument("--seeds", default="0-15", help="such as 0-15 or 3,7,9; default: 0-15")
     sample[1].add_argument("--out", help="the file (the folder, with --each); default: in the run's samples/")
     sample[1].add_argument("--each", action="store_true", help="one PNG an image, at its own size")
-    sample[1].add_argument("--columns", type=int, default=0, help="of the grid; default: about a square")
+    sample[1].number("--columns", 0, 1000, default=0, help="of the grid; default: about a square")
     asked_by(sample[1])
     sample[1].add_argument("--temperature", type=float, default=1.0, help="scale of the latent noise")
     yield sample
     interpolate = signed("interpolate", verbs.interpolate, "Animate spherical interpolations between seeds (WebP).")
     interpolate[1].add_argument("--seeds", default="0-3", help="the corners; default: 0-3")
-    interpolate[1].add_argument("--frames", type=int, default=20, help="from each seed to the next")
+    interpolate[1].number("--frames", 2, 1000, default=20, help="from each seed to the next")
     asked_by(interpolate[1])
     interpolate[1].add_argument("--out", help="a .webp or .gif; default: in the run's samples/")
     yield interpolate
     reconstruct = signed("reconstruct", verbs.reconstruct, "Show test images beside their reconstructions.")
-    reconstruct[1].add_argument("--count", type=int, help="how many test images; default: 32")
+    reconstruct[1].number("--count", 1, INT32, help="how many test images; default: 32")
     reconstruct[1].add_argument("--out", help="the PNG; default: in the run's samples/")
     yield reconstruct
     evaluate = on_run("evaluate", verbs.evaluate, "Score a run under a recorded protocol; a table, in a pipe JSON.")
-    evaluate[1].add_argument("--seed", type=int, default=0, help="of samples, noise and binarisation")
-    evaluate[1].add_argument("--seeds", type=int, default=3, help="sets of samples; scores are means over them")
-    evaluate[1].add_argument("--importance_samples", type=int, default=1000, help="k, of the likelihood of an image")
-    evaluate[1].add_argument("--images", type=int, default=0, help="samples in a set; 0: as many as test images")
-    evaluate[1].add_argument("--limit", type=int, default=0, help="test images for the likelihood; 0: all")
+    evaluate[1].number("--seed", 0, UINT32, default=0, help="of samples, noise and binarisation")
+    evaluate[1].number("--seeds", 1, 1000, default=3, help="sets of samples; scores are means over them")
+    evaluate[1].number("--importance_samples", 1, 10**6, default=1000, help="k, of the likelihood of an image")
+    evaluate[1].number("--images", 0, 10**6, default=0, help="samples in a set; 0: as many as test images")
+    evaluate[1].number("--limit", 0, INT32, default=0, help="test images for the likelihood; 0: all")
     evaluate[1].add_argument("--extractor", default="", help="classifier, random, pixels or inception")
     evaluate[1].add_argument("--weights", help="file of the Inception network, for a published FID")
     evaluate[1].add_argument(
@@ -223,8 +247,8 @@ def _verbs():
     compare[1].add_argument("--json", action="store_true", help="as JSON, on a terminal too")
     yield compare
     export = signed("export-dataset", verbs.export_dataset, "Write generated images as a folder and a TFDS set.")
-    export[1].add_argument("--count", type=int, default=1000, help="images; default: 1000")
-    export[1].add_argument("--seed", type=int, default=0, help="of the first image")
+    export[1].number("--count", 1, 10**7, default=1000, help="images; default: 1000")
+    export[1].number("--seed", 0, UINT32, default=0, help="of the first image")
     export[1].add_argument("--name", default="generated", help="of the TFDS set; default: generated")
     export[1].add_argument("--out", help="a new directory; default: in the run directory")
     yield export
@@ -238,11 +262,11 @@ def _verbs():
     study[1].add_argument("paths", nargs="+", help="make: run directories; score: the answers files")
     study[1].add_argument("--real", action="store_true", help="make: real test images are a source too")
     study[1].add_argument("--kind", choices=("preference", "real_or_fake"), default="preference", help="make")
-    study[1].add_argument("--trials", type=int, default=60, help="make: questions; default: 60")
-    study[1].add_argument("--attention", type=int, default=5, help="make: attention checks besides; default: 5")
+    study[1].number("--trials", 1, 10_000, default=60, help="make: questions; default: 60")
+    study[1].number("--attention", 0, 1000, default=5, help="make: attention checks besides; default: 5")
     study[1].add_argument("--out", default="study.html", help="make: the page; default: study.html")
     study[1].add_argument("--key", help="score: the key file that make wrote beside the page")
-    study[1].add_argument("--seed", type=int, default=0, help="make: of the order and of the images")
+    study[1].number("--seed", 0, UINT32, default=0, help="make: of the order and of the images")
     yield study
     inspect = verb("inspect", verbs.inspect, "Say what images claim of themselves, and what was verified.")
     inspect[1].add_argument("images", nargs="+", help="image files")
@@ -256,6 +280,6 @@ def _verbs():
     detect = on_run("detect", verbs.detect, "Train detectors of a run's images; AUC on it and on other generators.")
     detect[1].add_argument("--against", action="append", default=[], metavar="RUN", help="a generator not trained on")
     detect[1].add_argument("--images", nargs="+", default=[], help="image files to judge")
-    detect[1].add_argument("--count", type=int, default=0, help="images of each kind to train on; 0: up to 5,000")
-    detect[1].add_argument("--seed", type=int, default=0, help="the first sampling seed")
+    detect[1].number("--count", 0, INT32, default=0, help="images of each kind to train on; 0: up to 5,000")
+    detect[1].number("--seed", 0, UINT32, default=0, help="the first sampling seed")
     yield detect

@@ -14,6 +14,7 @@ from gen_jax.errors import InputError, Interrupted
 
 RUNS = Path("runs")
 MOST_SEEDS = 100_000
+MOST_FRAMES = 10_000  # of an animation
 
 
 def train(arguments):
@@ -21,6 +22,7 @@ def train(arguments):
     config = _config(arguments)
     _start(arguments)
     from gen_jax.config import to_json
+    from gen_jax.config.load import split_name
     from gen_jax.evaluation.during_training import observers
     from gen_jax.length import length
     from gen_jax.runtime import logbook
@@ -35,7 +37,7 @@ def train(arguments):
             check_same_run(to_json(config), length(config).steps, Path(arguments.workdir))
         print(describe(config))
         return 0
-    name = Path(arguments.config.partition(":")[0]).stem
+    name = Path(split_name(arguments.config)[0]).stem
     if arguments.workdir and arguments.resume:
         raise InputError(f"--resume: looks for a run in {RUNS}, and --workdir names one; give one of them")
     if arguments.workdir:
@@ -139,8 +141,6 @@ def sample(arguments):
     from gen_jax.provenance.pictures import grid, write_png
 
     run = _load(arguments)
-    if arguments.columns < 0:
-        raise InputError(f"--columns={arguments.columns}: must be >= 0")
     seeds = _seeds(arguments.seeds)
     condition, told, references = _condition(run, arguments, seeds)
     images = run.sample(seeds, condition, arguments.temperature)
@@ -172,8 +172,8 @@ def interpolate(arguments):
     seeds = _seeds(arguments.seeds)
     if len(seeds) < 2:
         raise InputError(f"--seeds={arguments.seeds}: an interpolation needs at least two")
-    if arguments.frames < 2:
-        raise InputError(f"--frames={arguments.frames}: must be >= 2")
+    if len(seeds) * arguments.frames > MOST_FRAMES:
+        raise InputError(f"--frames={arguments.frames}: of {len(seeds)} seeds; must be <= {MOST_FRAMES // len(seeds)}")
     condition, told, _ = _condition(run, arguments, seeds[:1])
     condition = condition and {name: value[0] for name, value in condition.items()}
     images = run.interpolate(seeds, arguments.frames, condition)
@@ -268,8 +268,8 @@ def export_dataset(arguments):
     from gen_jax.export.dataset import export_dataset
 
     run = _load(arguments)
-    if arguments.seed < 0:
-        raise InputError(f"--seed={arguments.seed}: must be >= 0")
+    if arguments.seed + arguments.count > 2**32:
+        raise InputError(f"--seed={arguments.seed}: of {arguments.count} images; must be <= {2**32 - arguments.count}")
     name = f"dataset_seed{arguments.seed}_count{arguments.count}"
     out = Path(arguments.out or run.path / _default(run, _record(run), name).name)
     options = {"count": arguments.count, "seed": arguments.seed, "name": arguments.name, "keys": arguments.sign}
@@ -372,10 +372,11 @@ def _config(arguments):
 
 def _start(arguments):
     """Joins the other processes, if there are any, before JAX looks for devices."""
-    from gen_jax.runtime import compilation, distributed
+    from gen_jax.runtime import compilation, distributed, mesh
 
     compilation.enable_cache()
     distributed.join(arguments.coordinator, arguments.processes, arguments.process)
+    mesh.all_devices()
 
 
 def _open(path, step=None, average=True):

@@ -5,6 +5,8 @@ import difflib
 import importlib.util
 import inspect
 import json
+import math
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from gen_jax import own
 from gen_jax.config import fields
 from gen_jax.config.base import put
 from gen_jax.errors import InputError
-from gen_jax.field import Field, flatten, settings
+from gen_jax.field import Field, flatten, settings, whole
+
+LARGEST = 2**31 - 1  # a whole number that is not bounded otherwise: steps and sizes are int32 in a compiled program
 
 
 def directory() -> Path:
@@ -60,8 +64,28 @@ def resolve(config: ml_collections.ConfigDict, overrides: Iterable[tuple[str, st
     return config.lock()
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """The file (or the name of a shipped config) and the argument of NAME[:ARG] or path/to/file.py[:ARG].
+
+    A path may have colons of its own: only one after ".py" begins an argument.
+    """
+    if name.endswith(".py"):
+        return name, ""
+    file, suffix, argument = name.partition(".py:")
+    return (f"{file}.py", argument) if suffix else tuple(name.partition(":")[::2])
+
+
+def _line(error: Exception, path: Path) -> str:
+    """Where in the file an error came up, "line 3: ", whatever it called in between; "" where it is not known."""
+    here = str(path.absolute())  # as the loader of a module names it
+    inside = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == here]
+    if isinstance(error, SyntaxError) and error.filename == here:
+        inside.append(error.lineno)
+    return f"line {inside[-1]}: " if inside else ""
+
+
 def _execute(name: str) -> ml_collections.ConfigDict:
-    file, _, argument = name.partition(":")
+    file, argument = split_name(name)
     path = Path(file) if file.endswith(".py") else directory() / f"{file}.py"
     if not path.is_file():
         near = difflib.get_close_matches(Path(file).stem, shipped(), n=1)
@@ -81,9 +105,8 @@ def _execute(name: str) -> ml_collections.ConfigDict:
     except InputError:
         raise
     except Exception as error:  # a user's file may fail in any way; where it did is in the message
-        line = f"line {error.__traceback__.tb_next.tb_lineno}: " if error.__traceback__.tb_next else ""
         message = " ".join(str(error).split())
-        raise InputError(f"config file {path} fails: {line}{type(error).__name__}: {message}") from error
+        raise InputError(f"config file {path} fails: {_line(error, path)}{type(error).__name__}: {message}") from error
     if not isinstance(config, ml_collections.ConfigDict):
         raise InputError(f"config file {path}: get_config() must return a ConfigDict; start from gen_jax.config.base")
     return config.unlock()
@@ -159,12 +182,12 @@ def parse(flag: str, field: Field, text: str):
         if field.schedule and text.strip().startswith("{"):
             return dict(ast.literal_eval(text))
         if field.kind is int:
-            return int(text)
+            return whole(text)
         if field.kind is tuple:
             value = ast.literal_eval(text if text.strip().startswith(("(", "[")) else f"({text},)")
             return tuple(value)
         return float(text)
-    except (ValueError, SyntaxError, TypeError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         raise wrong from None
 
 
@@ -221,12 +244,15 @@ def _check_value(path: str, field: Field, value) -> None:
                 raise InputError(f"{path}={word}: no such choice; {hint}{', '.join(sorted(choices))}")
         return
     for number in value if kind is tuple else (value,):
-        if not isinstance(number, (int, float)) or number != number:
+        if not isinstance(number, (int, float) if kind is float else int):
             raise InputError(f"{path}={value}: expected {_expected(field)}")
+        if not math.isfinite(number):
+            raise InputError(f"{path}={value}: expected a finite {_expected(field)}")
         if field.least is not None and number < field.least:
             raise InputError(f"{path}={value}: must be >= {field.least}")
-        if field.most is not None and number > field.most:
-            raise InputError(f"{path}={value}: must be <= {field.most}")
+        most = LARGEST if kind is not float and field.most is None else field.most
+        if most is not None and number > most:
+            raise InputError(f"{path}={value}: must be <= {most}")
 
 
 def to_json(config: ml_collections.ConfigDict) -> dict:

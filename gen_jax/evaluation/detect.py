@@ -24,6 +24,7 @@ from gen_jax.data.images import evenly
 from gen_jax.errors import InputError
 from gen_jax.evaluation import scores
 from gen_jax.evaluation.extractors import extract, hash_arrays, of_run, recipe
+from gen_jax.provenance.records import read_bytes
 from gen_jax.run import Run, load
 from gen_jax.runtime.compilation import cache_directory
 from gen_jax.sample import of_examples
@@ -154,7 +155,7 @@ def read_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> np.ndarra
     images = []
     for path in paths:
         try:
-            image = decode(path.read_bytes())
+            image = decode(read_bytes(path))
         except (OSError, Undecodable) as error:
             raise InputError(f"{path} cannot be read as an image ({error})") from error
         if image.shape != shape:

@@ -100,6 +100,9 @@ def evaluate(
         seeds, importance_samples = min(seeds, QUICK["seeds"]), min(importance_samples, QUICK["importance_samples"])
         images = min(images or test.spec.size, QUICK["images"])
         limit, reference = min(limit or QUICK["limit"], QUICK["limit"]), QUICK["reference"]
+    drawn = seeds * (images or min(test.spec.size, scores.MOST))
+    if run.method.sample and seed + drawn > 2**32:
+        raise InputError(f"--seed={seed}: {drawn:,} images are drawn from there on; must be <= {2**32 - drawn}")
     used = min(limit, test.spec.size) if limit else test.spec.size
     on_test = {
         "objective": to_json(run.config).get("objective", {}),

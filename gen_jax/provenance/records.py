@@ -56,6 +56,8 @@ def read_record(path: str | Path) -> dict:
 
 def read_bytes(path: str | Path) -> bytes:
     """The bytes of a file; InputError where it cannot be read or is empty."""
+    if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+        raise InputError(f"cannot read {path} (a device or a pipe, which may have no end); give a file")
     try:
         data = Path(path).read_bytes()
     except OSError as error:

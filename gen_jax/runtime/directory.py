@@ -9,7 +9,7 @@ from gen_jax import own, schedules
 from gen_jax.errors import InputError
 from gen_jax.field import flatten
 from gen_jax.runtime import checkpoint, logbook
-from gen_jax.runtime.files import read_sealed, write_sealed
+from gen_jax.runtime.files import check_local, read_sealed, write_sealed
 
 MOST_NAMED = 5  # runs that a message names
 
@@ -31,6 +31,7 @@ def check_same_run(config: Mapping, steps: int, workdir: Path) -> None:
       config: as plain dicts (`gen_jax.config.to_json`).
       steps: how many updates the run will have in all.
     """
+    check_local(workdir)
     if not (workdir / "config.json").exists():
         if workdir.is_dir() and any(p.name != "lock" and not p.name.endswith(".tmp") for p in workdir.iterdir()):
             raise InputError(f"{workdir} is not empty and not a run directory; choose another --workdir")

@@ -5,8 +5,9 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from gen_jax.errors import InputError
@@ -26,6 +27,14 @@ def write_whole(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def check_local(path: Path | str) -> None:
+    """Refuses an address (gs://bucket/run), which a Path would take for a directory called gs: here."""
+    if re.match(r"[a-z][a-z0-9+.-]*:/", str(path)):
+        raise InputError(
+            f"{path}: an address, not a directory of this machine; mount the bucket and give its path there"
+        )
 
 
 def reason(error: OSError) -> str:

@@ -163,7 +163,7 @@ class Logbook:
         cut([workdir / "metrics.jsonl", workdir / "timing.jsonl"], step)
         self._metrics = open(workdir / "metrics.jsonl", "a")
         self._timing = open(workdir / "timing.jsonl", "a")
-        self._log = open(workdir / "log.txt", "a")
+        self._log = open(workdir / "log.txt", "a", encoding="utf-8")
         from tensorboardX import SummaryWriter
 
         self._board = SummaryWriter(str(workdir / "tb"), purge_step=step + 1 if step else None)

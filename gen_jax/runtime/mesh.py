@@ -10,10 +10,28 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from gen_jax.errors import InputError
 
+EXTRAS = {"cuda": "cuda", "gpu": "cuda", "tpu": "tpu"}  # platform -> what brings it
+
+
+def all_devices() -> list[jax.Device]:
+    """The devices of the cluster.
+
+    Raises:
+      InputError: JAX has none of the kind that it was asked for.
+    """
+    try:
+        return jax.devices()
+    except (RuntimeError, AssertionError) as error:  # JAX asserts where CUDA is asked for and its plugin is not there
+        asked = jax.config.jax_platforms or ""
+        extra = next((EXTRAS[platform] for platform in asked.split(",") if platform in EXTRAS), None)
+        hint = f"pip install 'gen_jax[{extra}]' brings it; or set" if extra else "set"
+        reason = f" ({str(error).splitlines()[0][:150]})" if str(error) else ""
+        raise InputError(f"JAX_PLATFORMS={asked}: no such device here{reason}; {hint} JAX_PLATFORMS=cpu") from error
+
 
 def make(devices: int = -1) -> Mesh:
     """The mesh over the first `devices` devices of the cluster (-1: all of them)."""
-    available = jax.devices()
+    available = all_devices()
     if devices > len(available) or devices == 0 or devices < -1:
         raise InputError(f"mesh.devices={devices}: this machine has {len(available)}; use -1 for all of them")
     chosen = available if devices == -1 else available[:devices]

@@ -56,6 +56,10 @@ def world(tmp_path_factory):
     np.savez(root / "colour.npz", images=np.zeros((80, 16, 16, 3), np.uint8))
     (root / "not.npz").write_text("hello")
     (root / "raises.py").write_text("def get_config():\n    return 1 / 0\n")
+    (root / "module.py").write_text("import os\n\nimport no_such_module\n")
+    (root / "deep_down.py").write_text("import json\ndef get_config():\n    return json.loads('{')\n")
+    (root / "we:ird").mkdir()
+    (root / "we:ird/co:nfig.py").write_text("def get_config(word):\n    raise ValueError(word)\n")
     (root / "nothing.py").write_text("x = 1\n")
     (root / "syntax.py").write_text("def get_config(:\n")
     (root / "typo.py").write_text(
@@ -116,8 +120,15 @@ CASES = {
     "missing config": ("train --config=nope.py", "config file nope.py not found; there are: "),
     "config nearly named": ("train --config=vae_digit", "did you mean vae_digits"),
     "config that raises": ("train --config=raises.py", "line 2: ZeroDivisionError"),
+    "config that imports what is not there": ("train --config=module.py", "module.py fails: line 3: ModuleNotFoundError"),
+    "config that fails deep down": ("train --config=deep_down.py", "deep_down.py fails: line 3: JSONDecodeError"),
+    "config in a path with colons": ("train --config=we:ird/co:nfig.py:an:argument", "we:ird/co:nfig.py fails: line 2: ValueError: an:argument"),
+    "bucket to train in": ("train --workdir=gs://bucket/run", "gs://bucket/run: an address"),
+    "bucket to read": ("sample gs://bucket/run", "gs:/bucket/run: an address, not a directory of this machine"),
+    "bucket to write to": ("sample run --out=s3://bucket/x.png", "s3://bucket/x.png: an address"),
+    "device to inspect": ("inspect /dev/zero", "cannot read /dev/zero (a device or a pipe"),
     "config without get_config": ("train --config=nothing.py", "has no get_config()"),
-    "config with a syntax error": ("train --config=syntax.py", "SyntaxError"),
+    "config with a syntax error": ("train --config=syntax.py", "line 1: SyntaxError"),
     "typo inside a config file": ("train --config=typo.py", "optimizer.learning_rat: no such field; did you mean optimizer.learning_rate"),
     "argument that a config does not take": ("train --config=vae_digits:5", "takes no argument"),
     "typo in a field": ("train --config.optimizer.learning_rat=1", "no such field; did you mean learning_rate"),
@@ -220,6 +231,27 @@ CASES = {
     "fewer steps than done": ("train --config=vae_digits --workdir=run --config.train.steps=1", "is at step 4 already"),
     "checkpoints gone": ("train --config=vae_digits --workdir=gone", "done but its checkpoints are gone"),
     "data that has changed": ("evaluate changed", "is not what the run"),
+    "steps beyond int32": ("train --config.train.steps=2147483648", "train.steps=2147483648: must be <= 2147483647"),
+    "infinite rate": ("train --config.optimizer.learning_rate=inf", "learning_rate=inf: expected a finite float"),
+    "schedule that ends nowhere": ("train --config.optimizer.learning_rate={'end':1e999}", "learning_rate.end=inf: expected a finite float"),
+    "half a step": ("train --config.train.steps=1.5e0", "train.steps=1.5e0: expected int"),
+    "half a width": ("train --config=vae_digits --config.model.encoder.widths=1.5", "model.encoder.widths=(1.5,): expected tuple of int"),
+    "temperature that is none": ("sample run --temperature=nan", "temperature=nan: must be between 0 and 1000"),
+    "temperature without end": ("sample run --temperature=inf", "temperature=inf: must be between 0 and 1000"),
+    "temperature below zero": ("sample run --temperature=-1", "temperature=-1.0: must be between 0 and 1000"),
+    "frames without end": ("interpolate run --frames=1000000000", "--frames=1000000000: must be <= 1000"),
+    "one frame": ("interpolate run --frames=1", "--frames=1: must be >= 2"),
+    "frames of many seeds": ("interpolate run --seeds=0-99 --frames=1000", "--frames=1000: of 100 seeds; must be <= 100"),
+    "sets without end": ("evaluate run --seeds=1000000000", "--seeds=1000000000: must be <= 1000"),
+    "samples without end": ("evaluate run --images=1000000000", "--images=1000000000: must be <= 1000000"),
+    "importance without end": ("evaluate run --importance_samples=1e12", "--importance_samples=1e12: must be <= 1000000"),
+    "limit below zero": ("evaluate run --limit=-1", "--limit=-1: must be >= 0"),
+    "seeds beyond the last": ("evaluate run --seed=4294967295 --seeds=2", "--seed=4294967295: 16 images are drawn from there on; must be <= 4294967280"),
+    "data set without end": ("export-dataset run --count=1e15", "--count=1e15: must be <= 10000000"),
+    "data set beyond the last seed": ("export-dataset run --seed=4294967295 --count=2", "--seed=4294967295: of 2 images; must be <= 4294967294"),
+    "columns without end": ("sample run --columns=1000000000", "--columns=1000000000: must be <= 1000"),
+    "half a column": ("sample run --columns=1.5", "--columns=1.5: expected a whole number"),
+    "trials without end": ("study make run gan --trials=1e9", "--trials=1e9: must be <= 10000"),
     "nothing to resume": ("train --resume", "no unfinished run of this config in runs; there is no run"),
     "resumed twice": ("train --resume --workdir=run", "--workdir names one; give one of them"),
     "processes without a coordinator": ("train --processes=2", "need --coordinator"),

@@ -24,3 +24,10 @@ def test_operations_of_a_call_and_of_an_update(tmp_path):
     assert 64 * products < update < 1.3 * 64 * products
     for line in ("batch 64 over 1 device(s)", "compiled 1 update(s)", "working memory:", "state:", "encoder:"):
         assert line in one
+
+
+def test_networks_beyond_memory_are_weighed_and_not_compiled(tmp_path):
+    text = describe(shrunk("gan_digits", tmp_path, model__generator__width=10_000_000))
+    (warning,) = (line for line in text.splitlines() if line.startswith("warning: "))
+    assert re.match(r"warning: the state does not fit: [\d.,]+ PiB, and a device has [\d.,]+ [GT]iB$", warning)
+    assert "compiled 1" not in text and "warning" not in describe(shrunk("vae_digits", tmp_path))

@@ -1,11 +1,19 @@
 """What a command costs before it works, and what it says first."""
 
+import io
 import logging
 import subprocess
 import sys
+import types
+from pathlib import Path
+
+import pytest
+from shrunk import run_of
 
 import gen_jax
-from gen_jax.runtime import progress
+from gen_jax.cli.main import main
+from gen_jax.errors import InputError
+from gen_jax.runtime import mesh, progress
 from gen_jax.runtime.progress import Progress
 
 
@@ -26,8 +34,6 @@ print("imported", sorted({{"jax", "numpy", "gen_jax.config"}} & sys.modules.keys
 
 
 def test_opening_a_run_in_python_says_nothing(shared, capfd, caplog, monkeypatch):
-    from shrunk import run_of
-
     run = run_of("vae_digits", shared)
     for name in ("absl", "orbax", "jax", ""):
         monkeypatch.setattr(logging.getLogger(name or None), "level", logging.NOTSET)
@@ -50,3 +56,32 @@ def test_the_first_line_of_progress_has_metrics(monkeypatch):
     silent = Progress(total=1000, start=0, batch_size=8, show=False)
     now[0] += 61.0
     assert silent.update(5), "where metrics are a long time coming, that it runs"
+
+
+@pytest.mark.parametrize(
+    "platform, error, expected",
+    [
+        ("cuda", AssertionError(), "JAX_PLATFORMS=cuda: no such device here; pip install 'gen_jax[cuda]' brings it"),
+        ("tpu,cpu", RuntimeError("no libtpu\nx"), "here (no libtpu); pip install 'gen_jax[tpu]' brings it; or set JAX"),
+        ("nope", RuntimeError("not known"), "JAX_PLATFORMS=nope: no such device here (not known); set JAX_PLATFORMS="),
+    ],
+)
+def test_devices_that_are_not_there_name_the_extra(platform, error, expected, monkeypatch):
+    def devices():
+        raise error
+
+    asked = types.SimpleNamespace(jax_platforms=platform)
+    monkeypatch.setattr(mesh, "jax", types.SimpleNamespace(devices=devices, config=asked))
+    with pytest.raises(InputError) as refused:
+        mesh.make()
+    assert expected in str(refused.value)
+
+
+def test_a_terminal_without_signs_ends_nothing(shared, monkeypatch):
+    """PYTHONIOENCODING=ascii: what cannot be shown is spelt."""
+    picture = Path(run_of("vae_digits", shared)) / "reals.png"
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", shown)
+    assert main(["inspect", str(picture)]) == 0
+    shown.flush()
+    assert rb"reals.png \xb7 credentials" in shown.buffer.getvalue()
