@@ -38,6 +38,7 @@ FIELDS = {
         "folder",
         "a folder's classes: none, folder (the first sub-folder), depth=N (the N-th), file (labels.jsonl)",
     ),
+    "skip_broken": Field(False, "leave out the files of a folder that are no whole images; data.json names them"),
     "image_size": Field(0, "side in pixels after data.resize; 0: as stored", least=0),
     "channels": Field(0, "1: greyscale, 3: RGB, 0: as stored", least=0, most=3),
     "batch_size": Field(64, "images in the global batch, over all devices and processes", least=1),
@@ -69,6 +70,7 @@ def make(
     name: str,
     path: str = "",
     labels: str = "folder",
+    skip_broken: bool = False,
     image_size: int = 0,
     channels: int = 0,
     batch_size: int,
@@ -93,6 +95,7 @@ def make(
       name: "digits", "folder", "npz", or a TFDS name: NAME, NAME/CONFIG, either with :1.2.3.
       path: of the folder or the archive.
       labels: where the classes of a folder come from (see folder.py); all other sets bring their own.
+      skip_broken: leave out images of a folder that cannot be decoded; Dataset.skipped names them.
       image_size: side in pixels; 0 keeps the images as stored (digits: 16).
       channels: 1 grey, 3 colour, 0 as stored.
       batch_size: images in a global batch.
@@ -125,7 +128,7 @@ def make(
     if name == "digits" and not image_size:
         image_size = 16
 
-    of_folder = {"labels": labels, "condition_path": condition_path}
+    of_folder = {"labels": labels, "condition_path": condition_path, "skip_broken": skip_broken}
     splits = _open(name, path, text != "none", of_folder, fields)
     train = splits["train"]()  # settles what both splits share
     source = train if split == "train" else splits[split]()
@@ -185,6 +188,7 @@ def make(
             twins=[name for name, condition in conditions.items() if condition.kind == "image"],
             held_out=split == "test",
         ),
+        skipped=source.skipped,
     )
 
 
@@ -212,7 +216,7 @@ def _within(field: str, value: int, least: int, most: int) -> None:
         raise InputError(f"data.{field}={value}: must be {bound}")
 
 
-def _open(name: str, path: str, captions: bool, of_folder: Mapping[str, str], fields: Mapping) -> Splits:
+def _open(name: str, path: str, captions: bool, of_folder: Mapping, fields: Mapping) -> Splits:
     """The splits of a set; `of_folder` are the fields that a folder alone takes, `fields` those of a user's source."""
     if name != "folder":
         for field, value in of_folder.items():

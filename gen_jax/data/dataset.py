@@ -118,6 +118,14 @@ class Dataset(NamedTuple):
     resident: Mapping | None
     # (batch, key, seed) -> batch: random choices (flip, binarisation), keyed by row; runs under jit.
     transform: Callable[[Mapping, jax.Array, int | jax.Array], Mapping]
+    # Images of both splits that were left out, and why each.
+    skipped: Mapping[str, str] = {}
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a run says of its data at its start: its classes, and what was left out."""
+        left_out = (f"{len(self.skipped)} broken images are left out; data.json names them",) if self.skipped else ()
+        return (self.spec.classes_line, *left_out)
 
     def batch(self, position: int, rows: np.ndarray) -> dict:
         """The given rows of the global batch at `position`, on the host, before `transform`."""

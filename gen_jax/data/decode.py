@@ -1,12 +1,16 @@
 """Encoded image files -> uint8 pixels, whatever their mode: grey or colour, 8 bits, upright, on white."""
 
 import io
+import warnings
 
 import numpy as np
 from PIL import Image, ImageOps
 
 # Named one by one: Pillow would also hand a file to external programs (EPS) if its first bytes ask for it.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+
+# Of pictures of more than 89 million pixels; Pillow refuses those of twice as many, and that is said in one line.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class Undecodable(Exception):

@@ -13,23 +13,30 @@ import functools
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import PIL
 
+from gen_jax.data import cache, images
 from gen_jax.data.source import File, Source, Splits, hold_out, stamped
 from gen_jax.errors import InputError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 CAPTIONS, LABELS = "captions.jsonl", "labels.jsonl"
+MANY = 20_000  # images, from which on it is said that they are looked at
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
 
 
-def open_splits(path: str, *, labels: str = "folder", captions: bool = True, condition_path: str = "") -> Splits:
-    """Opens a folder, searched recursively; hidden files and folders are not seen.
+def open_splits(
+    path: str, *, labels: str = "folder", captions: bool = True, condition_path: str = "", skip_broken: bool = False
+) -> Splits:
+    """Opens a folder, searched recursively; hidden files and folders are not seen, a linked folder is read once.
 
-    A folder whose sub-folders are exactly train/ and test/ brings its own splits, which share one numbering of the
+    Every image is decoded once, so that a broken one is no surprise in the middle of a run; what was found is kept. A
+    folder whose sub-folders are exactly train/ and test/ brings its own splits, which share one numbering of the
     classes; from others every 10th image is held out.
 
     Args:
@@ -39,11 +46,12 @@ def open_splits(path: str, *, labels: str = "folder", captions: bool = True, con
         labels.jsonl. "none": there are no classes. They are numbered in sorted order; a single one is no class.
       captions: look for them.
       condition_path: of the folder of twins; "" for none.
+      skip_broken: leave out images that are no whole images, or whose twins are none, and say which (Source.skipped).
 
     Raises:
-      InputError: no such folder, no images in it, images both beside and in sub-folders, sub-folders that look like
-        splits but are not exactly train/ and test/, or images that lack a class, a caption or a twin where others have
-        one.
+      InputError: no such folder, no images in it, broken ones, images both beside and in sub-folders, sub-folders that
+        look like splits but are not exactly train/ and test/, or images that lack a class, a caption or a twin where
+        others have one.
     """
     if not re.fullmatch(r"none|folder|file|depth=[1-9]\d?", labels):
         raise InputError(f"data.labels={labels}: must be none, folder, file, or depth=N with N from 1 to 99")
@@ -51,30 +59,76 @@ def open_splits(path: str, *, labels: str = "folder", captions: bool = True, con
     if not root.is_dir():
         raise InputError(f"data.path={path}: no such folder; give a folder of images")
     files = _images(root)
+    twins = _twins(condition_path, files) if condition_path else {}
+    broken = _broken(root, files, twins)
+    if broken and (not skip_broken or len(broken) == len(files)):
+        named = [f"{file} ({reason})" for file, reason in broken.items()]
+        more = f" and {len(named) - 5} more" if len(named) > 5 else ""
+        hint = "remove or replace them" + ", or set data.skip_broken=true" * (not skip_broken)
+        found = f"{len(broken)} of {len(files)} images are broken: {', '.join(named[:5])}{more}"
+        raise InputError(f"data.path={path}: {found}; {hint}")
+    files = [file for file in files if file not in broken]
     splits = _own_splits(path, files)
     classes = _classes(root, files, labels, splits)
     texts = _captions(path, root, files) if captions else {}
-    twins = _twins(condition_path, files) if condition_path else {}
     table = [stamped(root / LABELS, LABELS)] if labels == "file" else []
 
     def source(split: str = "") -> Source:
         part = [file.relative_to(split) for file in files if file.is_relative_to(split)]
-        return _source(root, split, part, classes, texts, twins, table)
+        source = _source(root, split, part, classes, texts, twins, table)
+        return source._replace(skipped={file.as_posix(): reason for file, reason in broken.items()})
 
     return {split: functools.partial(source, split) for split in splits} if splits else hold_out(source(), every=10)
 
 
 def _images(root: Path) -> list[Path]:
-    """Image files below root, relative to it, sorted by their parts: the same on every machine."""
-    found = []
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and name.lower().endswith(EXTENSIONS):
-                found.append((Path(folder) / name).relative_to(root))
+    """Image files below root, relative to it, sorted by their parts: the same on every machine.
+
+    Linked folders come after all others, and a folder that was read already is not read again under another name: a
+    link to a folder above would have no end.
+    """
+    found, tops, read = [], [root], set()
+    for top in tops:  # grows by the links that are met
+        for folder, folders, names in os.walk(top, onerror=_refuse):
+            there = os.stat(folder)
+            if (there.st_dev, there.st_ino) in read:
+                folders.clear()
+                continue
+            read.add((there.st_dev, there.st_ino))
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            tops += [Path(folder) / name for name in folders if os.path.islink(os.path.join(folder, name))]
+            for name in names:
+                if not name.startswith(".") and name.lower().endswith(EXTENSIONS):
+                    found.append((Path(folder) / name).relative_to(root))
     if not found:
         raise InputError(f"no images ({' '.join(EXTENSIONS)}) in {root}")
     return sorted(found, key=lambda file: file.parts)
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename}: cannot be read ({error.strerror}); make it readable") from error
+
+
+def _broken(root: Path, files: list[Path], twins: Mapping[Path, Path]) -> dict[Path, str]:
+    """Which files, relative to root, are no images, or have twins that are none, and why.
+
+    All are decoded once: which ones failed is kept on disk, and these are looked at again each time.
+    """
+    paths = [root / file for file in files] + [twins[file] for file in files if twins]
+
+    def look() -> dict[str, np.ndarray]:
+        if len(paths) >= MANY:
+            print(f"looking at {len(paths):,} images of {root}, once", file=sys.stderr)
+        return {"failed": np.flatnonzero(images.broken(paths))}
+
+    stamps = [stamped(path, str(path)).stamp if os.path.exists(path) else str(path) for path in paths]
+    failed = cache.cached(f"{root.name}-broken", [stamps, PIL.__version__], look)["failed"]
+    reasons = images.broken([paths[index] for index in failed])
+    found = {}
+    for index, reason in zip(failed, reasons, strict=True):
+        if reason:
+            found.setdefault(files[index % len(files)], reason if index < len(files) else f"its condition: {reason}")
+    return found
 
 
 def _own_splits(path: str, files: list[Path]) -> tuple[str, ...]:
@@ -146,6 +200,8 @@ def _table(file: Path, key: str, example: str) -> dict[Path, str]:
 
 
 def _text(file: Path) -> str:
+    if file.exists() and not file.is_file():
+        raise InputError(f"{file}: is no regular file; save it as UTF-8 text")
     try:
         return file.read_text("utf-8-sig")
     except (OSError, ValueError) as error:

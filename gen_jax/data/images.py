@@ -100,6 +100,20 @@ def read(source: Source, how: Mapping[str, Fit], indices: np.ndarray) -> dict[st
     return {**arrays, "label": np.concatenate(labels)} if labels else arrays
 
 
+def broken(paths: list[Path]) -> list[str]:
+    """Why each file cannot be decoded, "" where it can."""
+    look = lambda start: [_reason(path) for path in paths[start : start + PER_TASK]]
+    return [reason for part in _threads().map(look, range(0, len(paths), PER_TASK)) for reason in part]
+
+
+def _reason(path: Path) -> str:
+    try:
+        _decoded(path)
+    except Undecodable as error:
+        return str(error)
+    return ""
+
+
 def evenly(size: int, count: int) -> np.ndarray:
     """At most `count` indices of a set of `size`, evenly spaced; all of them where they are few."""
     count = min(size, count)
@@ -110,9 +124,15 @@ def _decoded(stored: Stored) -> np.ndarray:
     if isinstance(stored, np.ndarray):
         return stored
     try:
-        return decode(stored.read_bytes() if isinstance(stored, Path) else stored)
+        return decode(_bytes(stored) if isinstance(stored, Path) else stored)
     except OSError as error:
         raise Undecodable(error.strerror) from error
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.is_file() and os.path.lexists(path):  # to read a pipe would be to wait for ever
+        raise Undecodable("no regular file" if path.exists() else "a dangling link")
+    return path.read_bytes()
 
 
 def _fill(how: Fit, stored: list[Stored], image: np.ndarray, start: int) -> list[tuple[int, str]]:

@@ -36,6 +36,8 @@ class Source(NamedTuple):
     all_captions: Callable[[], list[str]] | None = None
     # Every file behind it: what a cache of it depends on. Empty: no cache.
     files: tuple[File, ...] = ()
+    # Of the whole set, both splits: what was left out, by the name that its user knows, and why.
+    skipped: Mapping[str, str] = {}
 
 
 Splits = Mapping[str, Callable[[], Source]]  # "train" and "test"; opened only when asked for

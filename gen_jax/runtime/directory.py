@@ -103,6 +103,7 @@ def claim(stack: ExitStack, config: Mapping, workdir: Path, name: str, overrides
     stack.enter_context(logbook.locked(workdir))
     if not (workdir / "data.json").exists():
         about = {"name": dataset.name, "split": dataset.split, "fingerprint": dataset.fingerprint()}
+        about |= {"skipped": dict(dataset.skipped)} if dataset.skipped else {}
         write_sealed(workdir / "data.json", {**about, "spec": dataset.spec.to_json()})
     for section, fields in config.items():
         if isinstance(fields, Mapping) and fields.get("run") and not (workdir / section).exists():

@@ -35,7 +35,7 @@ def opening(config, program, workdir: Path, state, start: int) -> Iterator[str]:
     spec = program.dataset.spec
     yield f"gen_jax {__version__} · run {workdir} · {program.mesh.size} x {program.mesh.devices.flat[0].platform}"
     yield f"{parts} parameters · {spec.size:,} images {'x'.join(map(str, spec.shape))} · batch {config.data.batch_size}"
-    yield spec.classes_line
+    yield from program.dataset.remarks
     if start:
         yield f"resumed at step {start}"
 

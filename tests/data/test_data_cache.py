@@ -87,14 +87,14 @@ def test_splits_do_not_share_a_file(tmp_path, write):
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "text"])
 def test_a_damaged_cache_is_rebuilt(folder, decoded, cache_directory, damage):
     expected = open_folder(folder).resident["image"]
-    (file,) = cache_directory.iterdir()
+    file, verdict = sorted(cache_directory.iterdir(), key=lambda one: "broken" in one.name)
     whole = file.read_bytes()
     middle = len(whole) // 2
     flipped = whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :]
     file.write_bytes({"truncate": whole[:-100], "flip": flipped, "empty": b"", "text": b"hello"}[damage])
     assert (open_folder(folder).resident["image"] == expected).all()
     assert decoded == [8, 8]
-    assert [one.name for one in cache_directory.iterdir()] == [file.name]
+    assert {one.name for one in cache_directory.iterdir()} == {file.name, verdict.name}
     assert file.read_bytes() == whole
     open_folder(folder)
     assert decoded == [8, 8]

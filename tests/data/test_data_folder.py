@@ -1,4 +1,8 @@
+import contextlib
 import json
+import os
+import struct
+import zlib
 
 import jax
 import numpy as np
@@ -9,6 +13,7 @@ from gen_jax import data
 from gen_jax.data.condition import describe
 from gen_jax.data.resize import resize
 from gen_jax.errors import InputError
+from gen_jax.runtime import directory
 
 
 def open_folder(path, **options):
@@ -164,12 +169,88 @@ def test_all_broken_images_are_named_at_once(tmp_path, write):
     for number in (7, 250):
         whole = (tmp_path / f"{number:03}.png").read_bytes()
         (tmp_path / f"{number:03}.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=r"2 images cannot be used: .*007\.png.*250\.png") as error:
-        open_folder(tmp_path)
+    for megabytes in (2048, 0):  # held or read as needed, and whatever split they are of
+        with pytest.raises(InputError, match=r"2 of 300 images are broken: 007\.png \(.*250\.png .*") as error:
+            open_folder(tmp_path, resident_megabytes=megabytes)
+        assert "\n" not in str(error.value)
+
+
+def spoiled(root, write):
+    """A folder of 24 whole images and six of the ways to be none; the names of the latter, with the reasons."""
+    for number in range(24):
+        write(root / "ab"[number % 2] / f"{number:02}.png", number)
+    whole = (root / "a/00.png").read_bytes()
+    (root / "a/cut.png").write_bytes(whole[: len(whole) // 2])
+    (root / "a/empty.jpg").write_bytes(b"")
+    header = b"IHDR" + struct.pack(">II", 20_000, 20_000) + whole[24:29]
+    (root / "b/bomb.png").write_bytes(whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:])
+    (root / "b/gone.png").symlink_to(root / "nowhere.png")
+    (root / "b/self.png").symlink_to(root / "b/self.png")
+    os.mkfifo(root / "b/pipe.png")
+    return {
+        "a/cut.png": "truncated",
+        "a/empty.jpg": "not an image",
+        "b/bomb.png": "Image size (400000000 pixels) exceeds limit",
+        "b/gone.png": "a dangling link",
+        "b/pipe.png": "no regular file",
+        "b/self.png": "a dangling link",
+    }
+
+
+@pytest.mark.parametrize("megabytes", [2048, 0])
+def test_broken_images_are_left_out_where_that_is_asked_for(tmp_path, write, megabytes):
+    reasons = spoiled(tmp_path, write)
+    with pytest.raises(InputError, match=r"6 of 30 images are broken: a/cut\.png .* and 1 more; remove or") as error:
+        open_folder(tmp_path, resident_megabytes=megabytes)
     assert "\n" not in str(error.value)
-    ahead = open_folder(tmp_path, resident_megabytes=0)  # not read yet, so not known yet
-    with pytest.raises(InputError, match=r"007\.png"):
-        ahead.gather(np.arange(10))
+    train = open_folder(tmp_path, skip_broken=True, resident_megabytes=megabytes)
+    test = open_folder(tmp_path, skip_broken=True, resident_megabytes=megabytes, split="test")
+    assert train.spec.size + test.spec.size == 24 and train.spec.class_names == ("a", "b")
+    for dataset in (train, test):
+        assert list(dataset.skipped) == list(reasons)
+        assert all(reasons[file] in reason and "\n" not in reason for file, reason in dataset.skipped.items())
+    assert train.remarks == ("2 classes: a, b", "6 broken images are left out; data.json names them")
+    assert len(train.gather(np.arange(train.spec.size))["image"]) == train.spec.size
+    with contextlib.ExitStack() as stack:
+        directory.claim(stack, {}, tmp_path / "run", "", {}, train)
+    assert json.loads((tmp_path / "run/data.json").read_text())["skipped"] == train.skipped
+
+
+def test_mended_images_are_seen_and_nothing_else_is_looked_at_twice(tmp_path, write, monkeypatch):
+    reasons = spoiled(tmp_path, write)
+    looked = []
+    decode = data.images.decode
+    monkeypatch.setattr(data.images, "decode", lambda encoded: looked.append(1) or decode(encoded))
+    options = {"skip_broken": True, "resident_megabytes": 0, "image_size": 8, "channels": 3}
+    open_folder(tmp_path, **options)
+    first = len(looked)
+    open_folder(tmp_path, **options)
+    assert len(looked) - first <= first - 20, "the whole images are not decoded again to see whether they are whole"
+    (tmp_path / "nowhere.png").write_bytes((tmp_path / "a/00.png").read_bytes())
+    (tmp_path / "nowhere.png").rename(tmp_path / "b/nowhere.png")
+    (tmp_path / "b/gone.png").unlink()
+    (tmp_path / "b/gone.png").symlink_to(tmp_path / "b/nowhere.png")
+    mended = open_folder(tmp_path, **options)
+    assert list(mended.skipped) == [file for file in reasons if file != "b/gone.png"]
+
+
+def test_nothing_but_broken_images_is_refused_even_so(tmp_path):
+    (tmp_path / "1.png").write_bytes(b"not an image")
+    with pytest.raises(InputError, match=r"1 of 1 images are broken: 1\.png \(not an image\); remove or replace them$"):
+        open_folder(tmp_path, skip_broken=True)
+
+
+def test_linked_folders_are_read_once(tmp_path, write):
+    for number in range(24):
+        write(tmp_path / "set" / "ab"[number % 2] / f"{number:02}.png", number)
+    write(tmp_path / "elsewhere" / "24.png", 24)
+    before = open_folder(tmp_path / "set", resident_megabytes=0)
+    for name, target in (("a/top", "set"), ("b/up", "set/b"), ("again", "set/a"), ("a/across", "set/b")):
+        (tmp_path / "set" / name).symlink_to(tmp_path / target)
+    looped = open_folder(tmp_path / "set", resident_megabytes=0)
+    assert looped.fingerprint() == before.fingerprint() and looped.spec == before.spec
+    (tmp_path / "set/c").symlink_to(tmp_path / "elsewhere")
+    assert open_folder(tmp_path / "set").spec.class_names == ("a", "b", "c"), "a link to other images brings them"
 
 
 def test_a_file_that_went_away_is_named(tmp_path, write):
@@ -183,7 +264,7 @@ def test_a_file_that_went_away_is_named(tmp_path, write):
 
 def test_nothing_but_a_broken_image(tmp_path):
     (tmp_path / "1.png").write_bytes(b"not an image")
-    with pytest.raises(InputError, match=r"1\.png cannot be decoded"):
+    with pytest.raises(InputError, match=r"1 of 1 images are broken: 1\.png \(not an image\)"):
         open_folder(tmp_path)
 
 
@@ -412,7 +493,7 @@ def test_twins_are_part_of_what_a_cache_depends_on(twins):
 def test_twins_that_lack_or_are_broken_are_named(twins, tmp_path):
     images, edges, _ = twins
     (edges / "b" / "03.png").write_bytes(b"broken")
-    with pytest.raises(InputError, match=r"1 images cannot be used: the condition of .*b/03\.webp \(not an image\)"):
+    with pytest.raises(InputError, match=r"1 of 12 images are broken: b/03\.webp \(its condition: not an image\)"):
         open_folder(images, condition_path=str(edges))
     for name in ("01", "03", "05", "07"):
         (edges / "b" / f"{name}.png").unlink()

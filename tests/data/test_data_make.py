@@ -142,7 +142,7 @@ def test_prefetch_is_batch_in_order(megabytes):
 def test_prefetch_hands_on_the_error(tmp_path, write):
     for number in range(20):
         write(tmp_path / f"{number:02}.png", number)
-    (tmp_path / "07.png").write_bytes(b"broken")
     dataset = data.make(name="folder", path=str(tmp_path), batch_size=6, resident_megabytes=0)
+    (tmp_path / "07.png").write_bytes(b"broken")
     with pytest.raises(InputError, match=r"07\.png"):
         list(prefetch(dataset, range(3), 1, np.arange(6)))
