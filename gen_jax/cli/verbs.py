@@ -105,7 +105,7 @@ def show_list(arguments):
             if path.startswith("objective.") and field.choices:
                 show(method, field.choices, f"{path}: ")
     show("optimizers", OPTIMIZERS)
-    show("metrics", metrics.__all__)
+    show("metrics", metrics.METRICS)
     show("prepared sets", tfds.prepared())
     for name, meaning in data.SOURCES.items():
         print(f"{'data.name':16} {name}: {meaning}")
