@@ -119,7 +119,7 @@ def show_list(arguments):
             if path.startswith("objective.") and field.choices:
                 show(method, field.choices, f"{path}: ")
     show("optimizers", OPTIMIZERS)
-    show("metrics", metrics.__all__)
+    show("metrics", metrics.METRICS)
     show("prepared sets", tfds.prepared())
     for name, meaning in data.SOURCES.items():
         print(f"{'data.name':16} {name}: {meaning}")
@@ -305,14 +305,19 @@ def study(arguments):
     names = [*short_names(paths), *(["real"] if arguments.real or arguments.kind == "real_or_fake" else [])]
     needed = study.images_needed(arguments.kind, names, arguments.trials)
     runs = [_open(path) for path in paths]
+    test = runs[0].dataset("test") if "real" in needed else None
+    if test and needed["real"] > test.spec.size:  # said before anything is drawn
+        most = study.most_trials(arguments.kind, names, test.spec.size)
+        hint = f"use --trials={most} or fewer" if most else "they are too few for any study"
+        shows = f"shows {needed['real']} real images, the test split has {test.spec.size}"
+        raise InputError(f"--trials={arguments.trials}: {shows}; {hint}")
 
     def drawn(run, count):
         seeds = range(arguments.seed, arguments.seed + count)
         return run.sample(seeds, of_examples(run.method, run.dataset("test"), seeds))
 
     sources = [(name, drawn(run, needed[name])) for name, run in zip(names, runs, strict=False)]
-    if "real" in needed:
-        test = runs[0].dataset("test")
+    if test:
         sources.append(("real", test.gather(evenly(test.spec.size, needed["real"]))["image"]))
     options = {"kind": arguments.kind, "trials": arguments.trials, "attention": arguments.attention}
     print(study.make(sources, Path(arguments.out), seed=arguments.seed, **options))

@@ -93,6 +93,8 @@ def evaluate(
             raise InputError(f"--{name}={value}: must be >= {least}")
     if images == 1:
         raise InputError("--images=1: a set of samples needs two")
+    if classification_accuracy and "label" not in run.method.conditions:
+        raise InputError("--classification_accuracy: samples of this run have no labels; it needs a model of labels")
     train, test = run.dataset("train"), run.dataset("test")
     check_same_data(train, run.path)
     reference = 0
@@ -280,8 +282,6 @@ def _reconstruction(run, test, seed, used, tell):
 
 def _classification_accuracy(run, train, test, seed, count):
     """A classifier learns from samples and their labels, and is asked about real images."""
-    if "label" not in run.method.conditions:
-        raise InputError("--classification_accuracy: samples of this run have no labels; it needs a model of labels")
     with tempfile.TemporaryDirectory() as folder:
         out = export_dataset(run, Path(folder) / "set", count=count, seed=seed, record={})
         section = {name: run.config.data[name] for name in data.FIELDS if name in run.config.data}

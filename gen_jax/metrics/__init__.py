@@ -20,7 +20,26 @@ from gen_jax.metrics.neighbours import Neighbours, memorisation, nearest, neighb
 from gen_jax.metrics.similarity import mean_absolute_error, psnr, ssim
 from gen_jax.metrics.texture import texture_similarity
 
+# What scores images; the rest of this room is what these are made of.
+METRICS = (
+    "colour_difference",
+    "frechet_distance",
+    "inception_score",
+    "kernel_distance",
+    "lab_wasserstein",
+    "label_coverage",
+    "mean_absolute_error",
+    "mean_pairwise_distance",
+    "memorisation",
+    "neighbour_metrics",
+    "psnr",
+    "ssim",
+    "texture_similarity",
+    "vendi_score",
+)
+
 __all__ = [
+    "METRICS",
     "Moments",
     "Neighbours",
     "check_enough",

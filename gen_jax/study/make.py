@@ -151,14 +151,24 @@ def images_needed(kind: str, names: list[str], trials: int) -> dict[str, int]:
         raise InputError(f"a study compares two sources or more, got {len(names)}; add a run or the real images")
     if kind == "real_or_fake" and "real" not in names:
         raise InputError("real_or_fake needs a source named 'real'; add the real images, or use preference")
-    # A unit of trials in which all is balanced: each pair both ways round; or a fake of each generator, as many reals.
-    unit = len(names) * (len(names) - 1) if kind == "preference" else 2 * (len(names) - 1)
+    unit = _unit(kind, names)
     if trials < unit or trials % unit:
         nearest = max(1, round(trials / unit)) * unit
         raise InputError(f"{trials} trials cannot be balanced over {len(names)} sources; use {nearest}")
     if kind == "preference":
         return {name: 2 * trials // len(names) for name in names}
     return {name: trials // 2 if name == "real" else trials // unit for name in names}
+
+
+def most_trials(kind: str, names: list[str], available: int) -> int:
+    """The most trials that can be shared out equally where there are so many images of "real"; 0 where none can."""
+    unit = _unit(kind, names)
+    return available // images_needed(kind, names, unit)["real"] * unit
+
+
+def _unit(kind, names) -> int:
+    """Trials in which all is balanced: each pair both ways round; or a fake of each generator, as many reals."""
+    return len(names) * (len(names) - 1) if kind == "preference" else 2 * (len(names) - 1)
 
 
 def _check(sources, needed, attention, seed) -> None:

@@ -14,6 +14,9 @@ from gen_jax.version import __version__
 # Added to the wins of each source over each other. A source that never lost would have infinite strength, and among few
 # answers two groups of sources may be unconnected; with it every strength is finite and unique.
 PSEUDO_WINS = 0.1
+# Milliseconds. The page takes no answer before the first, its pause against double clicks; after the second nobody has
+# looked at the images all the time.
+FASTEST, SLOWEST = 150, 3_600_000
 
 
 def score(answers: list[Path], key: Path) -> dict:
@@ -62,6 +65,10 @@ def score(answers: list[Path], key: Path) -> dict:
     result = (preference if study["kind"] == "preference" else hype)(names, shown, choices)
 
     notes = []
+    odd = {rater: sum(_odd(one) for one in given.values()) for rater, given in kept.items()}
+    odd = {rater: count for rater, count in odd.items() if count}
+    for rater, count in odd.items():
+        notes.append(f"rater {rater}: {count} answers at times that no person needs (under 150 ms or over an hour)")
     if one:
         notes.append("one rater: the intervals are over trials, and no other rater is spoken for")
     elif len(kept) == 2:
@@ -81,7 +88,12 @@ def score(answers: list[Path], key: Path) -> dict:
         "study": study["study"],
         "kind": study["kind"],
         "title": study["title"],
-        "raters": {"given": len(raters), "kept": len(kept), "dropped": sorted(set(raters) - set(kept))},
+        "raters": {
+            "given": len(raters),
+            "kept": len(kept),
+            "dropped": sorted(set(raters) - set(kept)),
+            "odd_times": odd,
+        },
         "trials": len(trials),
         "answers": int(choices.size),
         "result": result,
@@ -325,6 +337,10 @@ def _whole(path: Path, given: list, study: dict) -> dict[str, dict]:
             f"{path} answers {there} of {len(expected)} trials in {len(given)} answers; let it be finished"
         )
     return by_trial
+
+
+def _odd(one: dict) -> bool:
+    return not FASTEST <= one["milliseconds"] <= SLOWEST
 
 
 def _is_answer(one: dict, study: dict) -> bool:

@@ -111,11 +111,35 @@ def test_studies_by_click_and_by_keyboard_are_scored(tab, page, tmp_path):
     assert all(a["milliseconds"] >= 150 for a in first["answers"])
 
     found = score(files, page.with_name("study.key.json"))
-    assert found["raters"] == {"given": 2, "kept": 2, "dropped": []} and found["fleiss_kappa"] == 1.0
+    assert found["raters"] == {"given": 2, "kept": 2, "dropped": [], "odd_times": {}} and found["fleiss_kappa"] == 1.0
     if key["kind"] == "preference":
         assert found["result"]["pairs"][0]["first_won"] == 16
     else:
         assert found["result"]["error_percent"]["value"] == 0.0
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</title></script><img src=x onerror=alert(1)>",
+    "\"'><svg/onload=alert(1)> & <!-- __STUDY__ __TITLE__ \u2028 \\",
+]
+
+
+@pytest.mark.parametrize("title", HOSTILE)
+def test_hostile_names_are_only_text(tab, tmp_path, title):
+    said = []
+    tab.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    sources = [(f"{name}{i}", RNG.integers(0, 256, (8, 12, 10, 3), np.uint8)) for i, name in enumerate(HOSTILE)]
+    page = make(sources, tmp_path / "study.html", kind="preference", trials=6, attention=0, title=title)
+    tab.goto(page.as_uri())
+    assert tab.title() == title.strip() and tab.locator("#title").text_content() == title
+    tab.keyboard.press("Enter")
+    assert tab.locator("#images img").count() == 2 and not tab.locator("img[src=x], svg").count()
+    tab.wait_for_timeout(PAUSE)
+    assert not said
+    # The key holds the names as they are, the page none of them.
+    key = json.loads(page.with_name("study.key.json").read_text())
+    assert [source["name"] for source in key["sources"]] == [name for name, _ in sources]
 
 
 def test_the_page_is_blind_and_small(page):

@@ -9,9 +9,11 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from shrunk import run_of
 
+from gen_jax.cli.main import main
 from gen_jax.errors import InputError
-from gen_jax.study import images_needed, make
+from gen_jax.study import images_needed, make, most_trials
 from gen_jax.study.make import chunks
 
 RNG = np.random.default_rng(0)
@@ -176,3 +178,27 @@ def test_a_page_of_five_megabytes_is_refused(tmp_path):
     with pytest.raises(InputError, match="5 is the limit"):
         make(large, tmp_path / "study.html", kind="preference", trials=40)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["preference", "real_or_fake"])
+@pytest.mark.parametrize("names", [["a", "real"], ["a", "b", "real"], ["a", "b", "c", "real"]])
+def test_most_trials_of_few_real_images(kind, names):
+    """By trying: of all numbers that can be shared out, the largest whose real images suffice."""
+    for available in range(40):
+        fit = []
+        for trials in range(1, 200):
+            try:
+                fit += [trials] * (images_needed(kind, names, trials)["real"] <= available)
+            except InputError:
+                continue
+        assert most_trials(kind, names, available) == max(fit, default=0)
+
+
+def test_a_study_of_few_real_images_says_how_many_trials_they_make(shared, tmp_path, capsys):
+    run = str(run_of("vae_digits", shared))  # 8 test images
+    flags = ["--kind=real_or_fake", f"--out={tmp_path / 'study.html'}", "--attention=0"]
+    capsys.readouterr()
+    assert main(["study", "make", run, *flags]) == 2
+    told = "error: --trials=60: shows 30 real images, the test split has 8; use --trials=16 or fewer\n"
+    assert capsys.readouterr().err == told
+    assert main(["study", "make", run, *flags, "--trials=16"]) == 0

@@ -11,7 +11,7 @@ import scipy.stats
 
 from gen_jax.errors import InputError
 from gen_jax.study import fleiss_kappa, make, score
-from gen_jax.study.score import PSEUDO_WINS, bradley_terry
+from gen_jax.study.score import FASTEST, PSEUDO_WINS, bradley_terry
 
 RNG = np.random.default_rng(0)
 STRENGTHS = {"weak": -1.0, "middle": 0.2, "strong": 0.8}
@@ -62,7 +62,7 @@ def answers(key, folder, raters, first, careful=True, rng=None):
             "page": key["page"],
             "rater": f"{folder.name}-{i}",
             "answers": [
-                {"trial": name, "answer": answer, "milliseconds": 100 * (i + 1) ** 2, "order": o}
+                {"trial": name, "answer": answer, "milliseconds": 200 * (i + 1) ** 2, "order": o}
                 for (name, answer), o in zip(given.items(), order, strict=True)
             ],
         }
@@ -88,8 +88,8 @@ def test_strengths_and_ranking_are_recovered(preference, tmp_path):
         beats, true = pair["first_beats_second"], known((pair["first"], pair["second"]))
         assert beats["low"] < true < beats["high"]
         assert pair["first_won"] + pair["second_won"] == 25 * 20
-    assert found["raters"] == {"given": 25, "kept": 25, "dropped": []}
-    assert found["median_milliseconds"] == 16900.0
+    assert found["raters"] == {"given": 25, "kept": 25, "dropped": [], "odd_times": {}}
+    assert found["median_milliseconds"] == 33800.0
     assert json.loads(json.dumps(found)) == found
 
 
@@ -156,11 +156,25 @@ def test_intervals_over_raters_are_as_wide_as_those_of_student(real_or_fake, tmp
     np.testing.assert_allclose(found["value"], np.mean(alone))
 
 
+def test_answers_at_absurd_times_are_flagged(two, tmp_path):
+    paths = answers(two, tmp_path / "r", 3, lambda sources: 0.5)
+    content = json.loads(paths[1].read_text())
+    for one, milliseconds in zip(content["answers"], (0, 149, 150, 3_600_000, 3_600_001, 1e300), strict=False):
+        one["milliseconds"] = milliseconds
+    paths[1].write_text(json.dumps(content))
+    found = score(paths, two, bootstrap=100)
+    assert found["raters"]["odd_times"] == {"r-1": 4} and found["raters"]["kept"] == 3
+    assert any(note.startswith("rater r-1: 4 answers at times that no person needs") for note in found["notes"])
+    # The bound is that of the page, which takes no answer before it.
+    page = two.with_name("study.html").read_text()
+    assert f"const PAUSE = {FASTEST};" in page and "if (milliseconds < PAUSE) return;" in page
+
+
 def test_careless_raters_are_dropped_and_counted(preference, tmp_path):
     good = answers(preference, tmp_path / "good", 6, known)
     bad = answers(preference, tmp_path / "bad", 3, lambda s: 1.0, careful=False)
     found, alone = (score(paths, preference) for paths in (good + bad, good))
-    assert found["raters"] == {"given": 9, "kept": 6, "dropped": ["bad-0", "bad-1", "bad-2"]}
+    assert found["raters"] == {"given": 9, "kept": 6, "dropped": ["bad-0", "bad-1", "bad-2"], "odd_times": {}}
     assert found["result"] == alone["result"] and found["fleiss_kappa"] == alone["fleiss_kappa"]
     # The order of the files does not matter.
     assert score((good + bad)[::-1], preference)["result"] == found["result"]
