@@ -32,6 +32,7 @@ from gen_jax.run import Run
 from gen_jax.runtime import logbook
 from gen_jax.runtime import mesh as meshes
 from gen_jax.runtime.directory import check_same_data
+from gen_jax.runtime.files import check_room
 from gen_jax.sample import of_examples
 from gen_jax.train import train as fit
 
@@ -81,6 +82,7 @@ def evaluate(
         raise InputError("--images=1: a set of samples needs two")
     train, test = run.dataset("train"), run.dataset("test")
     check_same_data(train, run.path)
+    check_room(run.path)
     drawn = seeds * (images or min(test.spec.size, scores.MOST))
     if run.method.sample and seed + drawn > 2**32:
         raise InputError(f"--seed={seed}: {drawn:,} images are drawn from there on; must be <= {2**32 - drawn}")
