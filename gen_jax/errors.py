@@ -5,6 +5,14 @@ class InputError(ValueError):
     """Input refused before any work. The message is one line: what is wrong, then a hint."""
 
 
+class Failed(RuntimeError):
+    """A run ended before its time; FAILED.txt says why."""
+
+
+class NonFinite(Failed):
+    """A loss or the state stopped being finite: the run ends, the last good checkpoint stays."""
+
+
 class Interrupted(Exception):
     """A signal asked a run to stop; it has been saved. `signum` says which."""
 

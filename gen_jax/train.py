@@ -6,7 +6,6 @@ of it at any step and the same command give the run that was never interrupted, 
 
 import signal
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,21 +17,13 @@ import numpy as np
 
 from gen_jax.command import command
 from gen_jax.config import to_json
-from gen_jax.errors import Interrupted
+from gen_jax.errors import Failed, Interrupted, NonFinite
 from gen_jax.length import length
 from gen_jax.method import State
 from gen_jax.program import Program, build
 from gen_jax.runtime import checkpoint, directory, logbook, processes
 from gen_jax.runtime.progress import Progress, duration, opening
 from gen_jax.version import __version__
-
-
-class Failed(RuntimeError):
-    """The run ended before its time; FAILED.txt says why."""
-
-
-class NonFinite(Failed):
-    """A loss or the state stopped being finite: the run ends, the last good checkpoint stays."""
 
 
 class Result(NamedTuple):
@@ -71,6 +62,7 @@ def train(
     directory.check_same_run(to_json(config), total, workdir)
     program = build(config, workdir)
     directory.check_same_data(program.dataset, workdir)
+    checkpoint.check_room(workdir, program.abstract)
     watching = [observer(program, workdir) for observer in observers]
     with ExitStack() as stack:
         claim = lambda: directory.claim(stack, to_json(config), workdir, name, overrides, program.dataset)
@@ -101,13 +93,11 @@ def train(
         except NonFinite as error:
             saved.wait()
             message = f"{error}; last good checkpoint {max(saved.steps(), default='none')}"
-            directory.failed(workdir, message, main)
-            raise NonFinite(message) from None
+            raise NonFinite(directory.failed(workdir, message, main)) from None
         except Interrupted:
             raise
         except Exception as error:
-            directory.failed(workdir, traceback.format_exc(), main)
-            raise Failed(f"{type(error).__name__}: {error}") from error
+            raise Failed(directory.failed(workdir, error, main)) from error
         saved.wait()
         if main:
             logbook.write_text(workdir / "DONE", f"{total}\n")

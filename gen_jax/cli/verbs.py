@@ -350,9 +350,11 @@ def identity(arguments):
 def detect(arguments):
     """Trains detectors of a run's images, and applies them."""
     from gen_jax.evaluation.detect import detect, read_images
+    from gen_jax.runtime.files import check_room
     from gen_jax.runtime.logbook import append_rows
 
     run = _load(arguments)
+    check_room(run.path)
     others = [_open(path) for path in arguments.against]
     images = read_images([Path(path) for path in arguments.images], run.spec.shape) if arguments.images else None
     records, detectors = detect(run, others, count=arguments.count, seed=arguments.seed)

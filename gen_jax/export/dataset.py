@@ -24,6 +24,7 @@ from gen_jax.errors import InputError
 from gen_jax.provenance.pictures import write_png
 from gen_jax.run import Run
 from gen_jax.runtime import logbook
+from gen_jax.runtime.files import reason
 
 VERSION = "1.0.0"
 BLOCK = 1024
@@ -57,7 +58,7 @@ def export_dataset(
         _write(run, temporary, count, seed, name, record, keys)
         os.replace(temporary, out)
     except OSError as error:
-        raise InputError(f"cannot write {out} ({error.strerror or error}); choose another --out") from error
+        raise InputError(f"cannot write {out} ({reason(error)}); choose another --out") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return out

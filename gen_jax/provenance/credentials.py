@@ -22,7 +22,7 @@ from PIL import Image
 from gen_jax.command import command
 from gen_jax.errors import InputError
 from gen_jax.provenance.records import PNG, open_image, png_chunks, read_bytes
-from gen_jax.runtime.files import write_whole
+from gen_jax.runtime.files import reason, write_whole
 from gen_jax.version import __version__
 
 AI = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -86,7 +86,7 @@ def make_identity(folder: str | Path, name: str) -> None:
     except OSError as error:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
-        raise InputError(f"cannot make {folder} ({error.strerror or error}); choose another folder") from error
+        raise InputError(f"cannot make {folder} ({reason(error)}); choose another folder") from error
 
 
 def sign(path: str | Path, folder: str | Path, record: dict) -> None:
@@ -114,7 +114,7 @@ def sign(path: str | Path, folder: str | Path, record: dict) -> None:
     try:
         write_whole(path, signed)
     except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror or error}); choose another place") from error
+        raise InputError(f"cannot write {path} ({reason(error)}); choose another place") from error
 
 
 def check_identity(folder: str | Path) -> None:

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from gen_jax.errors import InputError
 from gen_jax.provenance.credentials import sign
+from gen_jax.runtime.files import reason
 from gen_jax.version import __version__
 
 
@@ -90,7 +91,7 @@ def _save(path: Path, frames, record, keys, **options) -> None:
             sign(temporary, keys, record)
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror or error}); choose another --out") from error
+        raise InputError(f"cannot write {path} ({reason(error)}); choose another --out") from error
     finally:  # there only where something went wrong, Ctrl-C included
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

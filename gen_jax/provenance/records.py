@@ -14,6 +14,7 @@ from typing import NamedTuple
 from PIL import ExifTags, Image
 
 from gen_jax.errors import InputError
+from gen_jax.runtime.files import reason
 
 PNG = b"\x89PNG\r\n\x1a\n"
 # The formats that gen_jax reads or writes; no other decoder of Pillow's is let near a foreign file.
@@ -61,7 +62,7 @@ def read_bytes(path: str | Path) -> bytes:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {path} ({error.strerror or error}); check the path") from error
+        raise InputError(f"cannot read {path} ({reason(error)}); check the path") from error
     if not data:
         raise InputError(f"{path} is empty; give a .png, .webp, .gif or .jpg image")
     return data

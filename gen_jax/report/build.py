@@ -19,6 +19,7 @@ from gen_jax.report import images, numbers
 from gen_jax.report.diagnose import diagnose
 from gen_jax.report.subject import asked_for, facts_of, name_of, note_of, opened, read_json
 from gen_jax.run import Run
+from gen_jax.runtime.files import reason
 from gen_jax.runtime.logbook import write_text
 from gen_jax.version import __version__
 
@@ -119,7 +120,7 @@ def report(runs: Sequence[Run], out: Path | None = None) -> Path:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, template.substitute(title=f"{title} · gen_jax", body=body))
     except OSError as error:
-        raise InputError(f"cannot write {out} ({error.strerror or error}); choose another --out") from error
+        raise InputError(f"cannot write {out} ({reason(error)}); choose another --out") from error
     return out
 
 

@@ -13,13 +13,11 @@ delete after a save that failed, and does not open a folder in which one of its 
 What is on disk is the only list of steps here.
 """
 
-import errno
 import itertools
 import json
 import os
 import re
 import shutil
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -32,6 +30,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from gen_jax.errors import InputError
+from gen_jax.runtime import files
 
 FORMAT = 2
 UNFINISHED = ".orbax-checkpoint-tmp"
@@ -120,7 +119,8 @@ class Writer(Checkpoints):
         size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         self._started = f"checkpoint {path} of {size:,} bytes"
         with self._written():
-            _check_room(self.directory, size)
+            # Orbax would notice too, in several threads at once, of which each prints what it noticed.
+            files.try_room(self.directory, size)
             self._orbax.save(path.absolute(), args=arguments)
 
     def wait(self) -> None:
@@ -215,9 +215,7 @@ def opened(directory: Path, *, keep: int = 1, read_only: bool = False) -> Iterat
     import orbax.checkpoint as ocp
 
     directory.mkdir(parents=True, exist_ok=True)
-    if jax.process_index() == 0:
-        for path in directory.glob(f"*{UNFINISHED}*"):
-            shutil.rmtree(path)
+    _sweep(directory)
     # Where the folders are made on the side and that fails, the threads that are to write in them wait for five
     # minutes, and the process with them.
     made_first = ocp.AsyncOptions(create_directories_asynchronously=False)
@@ -231,23 +229,26 @@ def opened(directory: Path, *, keep: int = 1, read_only: bool = False) -> Iterat
                 writer.wait()
             except NotSaved as lost:  # what ended the run is the news
                 error.add_note(str(lost))
+            _sweep(directory)
+            # A save makes folders anew that were removed meanwhile, the run's own with them: no husk is left.
+            for folder in (directory, directory.parent):
+                with suppress(OSError):
+                    folder.rmdir()
             raise
         writer.wait()
 
 
-def _check_room(directory: Path, size: int) -> None:
-    """Raises OSError where `size` bytes, and some for the files beside, cannot be written.
+def _sweep(directory: Path) -> None:
+    """Removes what a save left half-written."""
+    if jax.process_index() == 0:
+        for path in directory.glob(f"*{UNFINISHED}*"):
+            shutil.rmtree(path, ignore_errors=True)
 
-    Orbax would notice too, in several threads at once, of which each prints what it noticed.
-    """
-    if not hasattr(os, "posix_fallocate"):  # macOS
-        return
-    with tempfile.TemporaryFile(dir=directory) as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, size + 2**20)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that cannot tell
-                raise
+
+def check_room(place: Path, abstract: Any) -> None:
+    """Refuses a run directory, there already or not, in which no State of these shapes can be written."""
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(abstract))
+    files.check_room(place, size, f": a checkpoint takes {size:,} bytes")
 
 
 def _named(tree) -> list[tuple[str, Any]]:
@@ -274,10 +275,10 @@ def _checksum_of_json(record: dict) -> int:
 def _reason(error: Exception) -> str:
     """What the system said, where it said something; TensorStore wraps that in lines of its own."""
     code = re.search(r"os_error_code='(\d+)'", str(error))
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    if isinstance(error, OSError):
+        return files.reason(error)
     if code:
-        return os.strerror(int(code[1]))
+        return files.reason(OSError(int(code[1]), os.strerror(int(code[1]))))
     lines = str(error).strip().splitlines()
     return lines[0][:160] if lines else type(error).__name__
 

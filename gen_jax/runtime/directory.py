@@ -1,15 +1,16 @@
 """The directory of a run: whose it is, whether this config and this data may go on in it, and how it is claimed."""
 
 import shutil
+import traceback
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from gen_jax import own, schedules
 from gen_jax.errors import InputError
 from gen_jax.field import flatten
 from gen_jax.runtime import checkpoint, logbook
-from gen_jax.runtime.files import check_local, read_sealed, write_sealed
+from gen_jax.runtime.files import check_local, read_sealed, reason, write_sealed
 
 MOST_NAMED = 5  # runs that a message names
 
@@ -99,18 +100,21 @@ def claim(stack: ExitStack, config: Mapping, workdir: Path, name: str, overrides
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make {workdir} ({error.strerror}); choose another --workdir") from error
+        raise InputError(f"cannot make {workdir} ({reason(error)}); choose another --workdir") from error
     stack.enter_context(logbook.locked(workdir))
-    if not (workdir / "data.json").exists():
-        about = {"name": dataset.name, "split": dataset.split, "fingerprint": dataset.fingerprint()}
-        about |= {"skipped": dict(dataset.skipped)} if dataset.skipped else {}
-        write_sealed(workdir / "data.json", {**about, "spec": dataset.spec.to_json()})
-    for section, fields in config.items():
-        if isinstance(fields, Mapping) and fields.get("run") and not (workdir / section).exists():
-            _keep(Path(fields["run"]), workdir / section)
-    own.keep(config, workdir)
-    write_sealed(workdir / "config.json", config)
-    logbook.write_json(workdir / "overrides.json", {"config": name, "overrides": dict(overrides or {})})
+    try:
+        if not (workdir / "data.json").exists():
+            about = {"name": dataset.name, "split": dataset.split, "fingerprint": dataset.fingerprint()}
+            about |= {"skipped": dict(dataset.skipped)} if dataset.skipped else {}
+            write_sealed(workdir / "data.json", {**about, "spec": dataset.spec.to_json()})
+        for section, fields in config.items():
+            if isinstance(fields, Mapping) and fields.get("run") and not (workdir / section).exists():
+                _keep(Path(fields["run"]), workdir / section)
+        own.keep(config, workdir)
+        write_sealed(workdir / "config.json", config)
+        logbook.write_json(workdir / "overrides.json", {"config": name, "overrides": dict(overrides or {})})
+    except OSError as error:
+        raise InputError(f"cannot write in {workdir} ({reason(error)}); choose another --workdir") from error
 
 
 def _keep(run: Path, place: Path) -> None:
@@ -137,7 +141,14 @@ def begin(workdir: Path, start: int) -> None:
     logbook.write_json(workdir / env, logbook.environment())
 
 
-def failed(workdir: Path, message: str, main: bool) -> None:
-    """Says why the run ended before its time; only process 0 writes."""
+def failed(workdir: Path, why: Exception | str, main: bool) -> str:
+    """Says in FAILED.txt why the run ended before its time, and returns that in one line; only process 0 writes."""
+    if not (workdir / "config.json").exists():
+        return f"the run directory {workdir} was removed while it trained; nothing is left of the run"
+    text = why if isinstance(why, str) else "".join(traceback.format_exception(why)).rstrip()
     if main:
-        logbook.write_text(workdir / "FAILED.txt", message + "\n")
+        with suppress(OSError):  # a full disk, of which the line tells
+            logbook.write_text(workdir / "FAILED.txt", text + "\n")
+    if isinstance(why, OSError):
+        return f"cannot write in {workdir} ({reason(why)}); make room and go on with the same command"
+    return text if isinstance(why, str) else f"{type(why).__name__}: {why}"

@@ -43,6 +43,31 @@ def reason(error: OSError) -> str:
     return "disk full" if full else error.strerror or str(error)
 
 
+def check_room(place: Path, size: int = 0, hint: str = "") -> None:
+    """Refuses a directory, there already or not, in which `size` bytes cannot be written: before the work, not after.
+
+    Raises:
+      InputError: the disk is full or may only be read.
+    """
+    folder = next(path for path in (place, *place.absolute().parents) if path.is_dir())
+    try:
+        try_room(folder, size)
+    except OSError as error:
+        raise InputError(f"cannot write in {place} ({reason(error)}){hint}; make room, or use another place") from error
+
+
+def try_room(folder: Path, size: int) -> None:
+    """Raises OSError where `size` bytes, and some for the files beside, cannot be written."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        if not hasattr(os, "posix_fallocate"):  # macOS
+            return
+        try:
+            os.posix_fallocate(file.fileno(), 0, min(size, 2**62) + 2**20)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that cannot tell
+                raise
+
+
 def read_json(path: Path) -> dict:
     """The JSON object in a file.
 

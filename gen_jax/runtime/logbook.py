@@ -17,14 +17,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
 import jax
 
 from gen_jax.errors import InputError
-from gen_jax.runtime.files import write_whole
+from gen_jax.runtime.files import reason, write_whole
 from gen_jax.version import __version__
 
 PACKAGES = (
@@ -53,7 +53,7 @@ def create(runs: Path, name: str) -> Path:
                 continue
             return path
     except OSError as error:
-        raise InputError(f"cannot make a run directory in {runs} ({error.strerror}); set --workdir=DIR") from error
+        raise InputError(f"cannot make a run directory in {runs} ({reason(error)}); set --workdir=DIR") from error
 
 
 def _shortened(name: str, most: int) -> str:
@@ -67,7 +67,7 @@ def locked(workdir: Path) -> Iterator[None]:
     try:
         file = open(workdir / "lock", "w")
     except OSError as error:
-        raise InputError(f"cannot write in {workdir} ({error.strerror}); choose another --workdir") from error
+        raise InputError(f"cannot write in {workdir} ({reason(error)}); choose another --workdir") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -132,8 +132,11 @@ def opened(workdir: Path, step: int) -> Iterator["Logbook"]:
     book = Logbook(workdir, step)
     try:
         yield book
-    finally:
-        book.close()
+    except BaseException:
+        with suppress(OSError):  # of what could not be written; what ended the run is the news
+            book.close()
+        raise
+    book.close()
 
 
 @contextmanager
@@ -186,7 +189,15 @@ class Logbook:
             self._log.flush()
 
     def flush(self) -> None:
-        """Puts all that was written on disk: done before a checkpoint, which rows must not lag behind."""
+        """Puts all that was written on disk: done before a checkpoint, which rows must not lag behind.
+
+        Raises:
+          OSError: that is full, or the run directory is not there any more; a checkpoint would make it anew.
+        """
+        os.stat(self.workdir / "metrics.jsonl")
+        self._flush()
+
+    def _flush(self) -> None:
         for file in (self._metrics, self._timing, self._log):
             file.flush()
             os.fsync(file.fileno())
@@ -194,7 +205,7 @@ class Logbook:
 
     def close(self) -> None:
         """Flushes and closes the books."""
-        self.flush()
+        self._flush()
         for file in (self._metrics, self._timing, self._log, self._board):
             file.close()
 
@@ -219,7 +230,7 @@ def append_rows(path: Path, rows: list[dict]) -> None:
             file.truncate(file.read().rfind(b"\n") + 1)
             file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
     except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror})") from error
+        raise InputError(f"cannot write {path} ({reason(error)})") from error
 
 
 def read_rows(path: Path) -> list[dict]:

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from gen_jax.errors import InputError
-from gen_jax.runtime.files import write_whole
+from gen_jax.runtime.files import reason, write_whole
 from gen_jax.version import __version__
 
 # Goes up whenever the page changes in what it shows or records.
@@ -269,4 +269,4 @@ def _write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror or error}); choose another place") from error
+        raise InputError(f"cannot write {path} ({reason(error)}); choose another place") from error

@@ -286,7 +286,7 @@ def test_read_only_directory(tmp_path, monkeypatch, capsys):
     if os.geteuid():
         (tmp_path / "locked").mkdir(mode=0o500)
         assert main(["train", "--workdir=locked/run"]) == 2
-        assert "cannot make locked/run" in capsys.readouterr().err
+        assert "cannot write in locked/run" in capsys.readouterr().err
 
 
 def test_checkpoint_that_is_damaged_is_not_lost_by_training_on(world, tmp_path, monkeypatch, capsys):
