@@ -11,7 +11,6 @@ metric with real test images in the place of the generated ones; comparable wher
 """
 
 import functools
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -33,7 +32,7 @@ from gen_jax.run import Run
 from gen_jax.runtime import logbook
 from gen_jax.runtime import mesh as meshes
 from gen_jax.runtime.directory import check_same_data
-from gen_jax.runtime.progress import Tell, quiet
+from gen_jax.runtime.progress import Tell, quiet, say
 from gen_jax.sample import of_examples
 from gen_jax.train import train as fit
 
@@ -139,7 +138,7 @@ def evaluate(
     try:
         logbook.append_rows(run.path / "evaluations.jsonl", records)
     except InputError as error:  # minutes of work must not be lost for it
-        print(f"the scores are not recorded in the run: {error}", file=sys.stderr)
+        say(f"the scores are not recorded in the run: {error}")
     return records
 
 

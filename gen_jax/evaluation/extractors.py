@@ -14,7 +14,6 @@ one class it is 0.99. Plain accuracy would trust a classifier there that has lea
 """
 
 import hashlib
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +33,7 @@ from gen_jax.observers import Observer
 from gen_jax.run import Run, load
 from gen_jax.runtime import mesh as meshes
 from gen_jax.runtime.compilation import cache_directory
-from gen_jax.runtime.progress import Tell, quiet
+from gen_jax.runtime.progress import Tell, quiet, say
 from gen_jax.version import __version__
 
 EXTRACTORS = ("classifier", "random", "pixels", "inception")
@@ -203,7 +202,7 @@ def _classifier(dataset: Dataset, section, train: Callable, directory: Path, tel
     digest = hashlib.sha256(repr([dataset.fingerprint(), *recipe(config)]).encode()).hexdigest()[:20]
     workdir = directory / f"{dataset.name}-{digest}"
     if not (workdir / "DONE").exists():
-        print(f"training the classifier of {dataset.name}, once: {workdir}", file=sys.stderr)
+        say(f"training the classifier of {dataset.name}, once: {workdir}")
         train(config, workdir, name="classifier", observers=[_telling(dataset.name, config.train.steps, tell)])
     run = load(workdir)
     images = data.make(**config.data, split="test")  # the same images may lie elsewhere than when it was trained

@@ -5,7 +5,6 @@ metrics of sets share one pass of the extractor. `floor` is the same metric with
 the generated ones; comparable where `n_floor` is `n_generated`.
 """
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from gen_jax.errors import InputError
 from gen_jax.evaluation import extractors
 from gen_jax.evaluation.extractors import Extractor, Features
 from gen_jax.runtime import logbook
-from gen_jax.runtime.progress import Tell, quiet
+from gen_jax.runtime.progress import Tell, quiet, say
 
 MOST = 10_000  # generated images where no number is asked for, and images that colour and texture look at
 PAIRS = 256  # images of which all pairs are compared
@@ -80,7 +79,7 @@ def prepare(
     known = np.arange(train.spec.size) if not reference else evenly(train.spec.size, reference)
     seen = extractors.of_dataset(extractor, train, known, mesh, tell)
     for warning in filter(None, (extractor.warning, _dead(extractor.name, seen.features))):
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}")
     count = count or min(test.spec.size, MOST)
     chosen = evenly(test.spec.size, count)
     held_out = extractors.of_dataset(extractor, test, chosen, mesh, tell)

@@ -49,7 +49,8 @@ def diagnose(
     if finite:
         verdicts += [rule(series, config) for rule in (_discriminator, _generator, _oscillation, _posterior)]
     latest = {}
-    for record in records:  # in the order in which they were measured: the last one of a name stays
+    # In the order in which they were measured, so that the last one of a name stays; whole ones after quick ones.
+    for record in sorted(records, key=lambda record: not record.get("protocol", {}).get("quick")):
         if _is_number(record.get("value")):
             latest[record["metric"]] = record
     verdicts += [rule(latest, config) for rule in (_fidelity, _coverage, _collapse, _copying)]

@@ -109,6 +109,11 @@ class Progress:
         self._bar.close()
 
 
+def say(line: str) -> None:
+    """A line on stderr that stays, above the one that moves where there is one."""
+    tqdm.write(line, file=sys.stderr)
+
+
 # (stage, parts done, parts in all): what long work says of itself. The first call of a stage starts its clock.
 Tell = Callable[[str, int, int], None]
 
@@ -129,15 +134,12 @@ class Stages:
         now = time.monotonic()
         if stage != self._stage:
             self._stage, self._began, self._first = stage, now, done
-            if not self._bar.disable:
-                self._bar.reset(total)
         new = done - self._first
         left = duration((now - self._began) / new * (total - done)) if new > 0 else "?"
         line = f"{stage} {done:,}/{total:,} {100 * done // total:>3}% | eta {left}"
         if not self._bar.disable:
-            self._bar.set_description_str(line, refresh=False)
-            self._bar.update(done - self._bar.n)
-            self._bar.refresh()
+            self._bar.total, self._bar.n = total, done
+            self._bar.set_description_str(line)
         elif now - self._plain_at >= PLAIN_EVERY:
             self._plain_at = now
             print(line, file=sys.stderr, flush=True)

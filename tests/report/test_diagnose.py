@@ -132,6 +132,12 @@ def test_the_last_record_of_a_metric_counts():
     assert levels([], records)["Diversity"] == "ok"
 
 
+def test_a_whole_score_counts_before_a_quick_one():
+    quick = score("classes_found", 2, floor=10, protocol={"quick": {"images": 1000}})
+    assert levels([], [score("classes_found", 10, floor=10), quick])["Diversity"] == "ok"
+    assert levels([], [quick])["Diversity"] == "bad"
+
+
 def test_copying():
     def level(share, copies=0):
         return levels([], [score("share_closer", share), score("copies", copies)])["Copying"]
