@@ -3,7 +3,7 @@
     import gen_jax
     run = gen_jax.load("runs/0001-gan_digits")
     images = run.sample(range(16))  # uint8 [16, H, W, C]
-    result = gen_jax.train.train(gen_jax.config.load("gan_digits"), "runs/mine")  # as the loop in train.py has it
+    result = gen_jax.train(gen_jax.config.load("gan_digits"), "runs/mine")
 
 Every room is an attribute, imported when first asked for: `gen_jax.data`, `gen_jax.methods`, ...
 `gen_jax.losses` and `gen_jax.metrics` stand alone: arrays in, arrays out.

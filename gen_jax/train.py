@@ -5,6 +5,7 @@ of it at any step and the same command give the run that was never interrupted, 
 """
 
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -196,3 +197,10 @@ def finite(tree) -> jax.Array:
     """Whether every float of a pytree is a number."""
     floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in floats], bool))
+
+
+class _Called(type(sys)):  # so that gen_jax.train(config, workdir) is gen_jax.train.train(config, workdir)
+    __call__ = staticmethod(train)
+
+
+sys.modules[__name__].__class__ = _Called

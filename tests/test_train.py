@@ -92,6 +92,11 @@ def test_signal_saves_and_says_how_to_go_on(signum, status, tmp_path, capsys, mo
     assert final(workdir).step == json.loads(rows[-1])["step"] == 6
 
 
+def test_the_module_is_called_like_its_function(tmp_path):
+    config = shrunk("vae_digits", tmp_path, train__steps=1)
+    assert_same(gen_jax.train(config, tmp_path / "a").state, gen_jax.train.train(config, tmp_path / "b").state)
+
+
 def test_rows_are_those_of_their_step(tmp_path):
     """Logged every step or every third: the same numbers stand under the same step."""
     often = shrunk("vae_digits", tmp_path, train__log_every=1)
