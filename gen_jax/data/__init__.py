@@ -39,9 +39,9 @@ FIELDS = {
         "a folder's classes: none, folder (the first sub-folder), depth=N (the N-th), file (labels.jsonl)",
     ),
     "skip_broken": Field(False, "leave out the files of a folder that are no whole images; data.json names them"),
-    "image_size": Field(0, "side in pixels after data.resize; 0: as stored", least=0),
+    "image_size": Field(0, "side in pixels after data.resize; 0: as stored", least=0, most=2**12),
     "channels": Field(0, "1: greyscale, 3: RGB, 0: as stored", least=0, most=3),
-    "batch_size": Field(64, "images in the global batch, over all devices and processes", least=1),
+    "batch_size": Field(64, "images in the global batch, over all devices and processes", least=1, most=2**16),
     "seed": Field(0, "seed of the data order and of random transforms", least=0, most=2**32 - 1),
     "binarize": Field(
         "none",
@@ -120,8 +120,8 @@ def make(
     _one_of("channels", channels, (0, 1, 3))
     _one_of("text", text, reading.READ_AS)
     _one_of("split", split, ("train", "test"))
-    _within("batch_size", batch_size, 1, 2**31 - 1)
-    _within("image_size", image_size, 0, 2**16)
+    _within("batch_size", batch_size, 1, FIELDS["batch_size"].most)
+    _within("image_size", image_size, 0, FIELDS["image_size"].most)
     _within("resident_megabytes", resident_megabytes, 0, 2**31 - 1)
     _within("seed", seed, 0, 2**32 - 1)
     _within("text_length", text_length, 3 if text_length else 0, 2**16)

@@ -7,6 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from gen_jax import data
+from gen_jax.cli.main import main
 from gen_jax.data.condition import Condition
 from gen_jax.data.loader import prefetch
 from gen_jax.errors import InputError
@@ -96,6 +97,8 @@ def test_classes_are_told_in_one_line():
         ({"channels": 2}, "data.channels=2: must be one of 0, 1, 3"),
         ({"image_size": -1}, "data.image_size=-1: must be >= 0"),
         ({"batch_size": 0}, "data.batch_size=0: must be >= 1"),
+        ({"batch_size": 2_000_000_000}, "data.batch_size=2000000000: must be <= 65536"),
+        ({"image_size": 4097}, "data.image_size=4097: must be <= 4096"),
         ({"seed": -1}, "data.seed=-1: must be >= 0"),
         ({"seed": 2**32}, "data.seed=4294967296: must be <= 4294967295"),
         ({"resident_megabytes": -1}, "data.resident_megabytes=-1: must be >= 0"),
@@ -111,6 +114,13 @@ def test_classes_are_told_in_one_line():
 def test_refused(options, message):
     with pytest.raises(InputError, match=message):
         digits(**options)
+
+
+@pytest.mark.parametrize("value", ["data.batch_size=2000000000", "data.image_size=70000"])
+def test_sizes_beyond_all_memory_are_refused_when_a_config_is_loaded(value, capsys):
+    assert main(["train", "--config=vae_digits", f"--config.{value}"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {value}: must be <= ") and error.count("\n") == 1
 
 
 def test_heavy_libraries_are_imported_when_needed():

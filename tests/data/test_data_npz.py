@@ -1,3 +1,6 @@
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -114,6 +117,35 @@ def test_refused(open_npz, arrays, message):
     with pytest.raises(InputError, match=message) as error:
         open_npz(**arrays)
     assert str(error.value).startswith("data.path=") and "\n" not in str(error.value)
+
+
+def test_more_classes_than_anybody_means_are_refused_with_their_number(open_npz):
+    labels = np.array([0] * 19 + [790_000_000])
+    for kind in (np.int64, np.uint64):
+        with pytest.raises(InputError, match="labels up to 790,000,000, for 790,000,001 classes; the most are 65,536"):
+            open_npz(images=pixels(), labels=labels.astype(kind))
+    assert open_npz(images=pixels(), labels=labels.clip(max=65_535)).spec.classes == 65_536
+
+
+def member(shape, content=b""):
+    """An .npy file whose header says `shape`, of bytes."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.getvalue() + content
+
+
+@pytest.mark.parametrize("deflated", [False, True])
+@pytest.mark.parametrize("zip_lies", [False, True])
+def test_arrays_that_lie_about_their_size_are_refused_before_they_get_memory(tmp_path, monkeypatch, deflated, zip_lies):
+    path = tmp_path / "liar.npz"
+    said = 2**31
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED) as archive:
+        archive.writestr("images.npy", member((said // 64, 8, 8), bytes(64)))
+        if zip_lies:  # in its table of contents too
+            archive.infolist()[0].file_size = said + len(member((said // 64, 8, 8)))
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("memory is asked for"))
+    with pytest.raises(InputError, match=r"images says it holds 2,147,483,648 bytes, of shape \(33554432, 8, 8\)"):
+        data.make(name="npz", path=str(path), batch_size=4)
 
 
 def test_splits_of_other_shapes_are_refused(open_npz):
