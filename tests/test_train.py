@@ -87,7 +87,8 @@ def test_signal_saves_and_says_how_to_go_on(signum, status, tmp_path, capsys, mo
         for s, handler in before.items():
             signal.signal(s, handler)
     error = capsys.readouterr().err
-    assert "go on with: gen-jax train --config=vae_digits" in error and "Traceback" not in error
+    assert "go on with: gen-jax train --config=vae_digits" in error and f"--workdir={workdir}" in error
+    assert "Traceback" not in error
     rows = (workdir / "metrics.jsonl").read_text().splitlines()
     assert final(workdir).step == json.loads(rows[-1])["step"] == 6
 

@@ -62,9 +62,10 @@ def test_books_that_cannot_be_written_are_said_in_one_line(tmp_path, monkeypatch
         train(shrunk("vae_digits", tmp_path, train__checkpoint_every=2), tmp_path / "run")
 
 
-def test_a_removed_directory_ends_the_run_and_leaves_no_husk(tmp_path):
+@pytest.mark.parametrize("every", [2, 6], ids=["a save under way", "none under way"])
+def test_a_removed_directory_ends_the_run_and_leaves_no_husk(every, tmp_path):
     run = tmp_path / "run"
-    config = shrunk("vae_digits", tmp_path, train__checkpoint_every=2)
+    config = shrunk("vae_digits", tmp_path, train__checkpoint_every=every)
     with pytest.raises(Failed, match="^the run directory .*/run was removed while it trained; nothing is left"):
         # Renamed, which is one act: to delete it file by file would race with the save of step 2.
         train(config, run, observers=[at_step(3, lambda: run.rename(tmp_path / "away"))])
