@@ -81,7 +81,7 @@ def test_refusals(runs, short, tmp_path, capsys):
         ([f"--against={tmp_path / 'other'}"], "is not trained on the data of"),
         (["--images", str(tmp_path / "colour.png")], "16x16x3"),
         (["--images", str(tmp_path / "text.png")], "cannot be read as an image"),
-        (["--images", str(tmp_path / "nowhere.png")], "cannot be read as an image"),
+        (["--images", str(tmp_path / "nowhere.png")], "nowhere.png (No such file or directory)"),
     ]:
         assert main(["detect", str(runs / "gan_digits"), *flags]) == 2
         assert message in capsys.readouterr().err
