@@ -2,17 +2,13 @@
 
     gen-jax prepare mnist
     gen-jax train --config=gan_mnist
+    gen-jax evaluate RUN --images=1000
 
-Grey MNIST is not measured yet: the copy of `mnist` at hand for gen_jax 0.1 held Fashion-MNIST. Measured instead on real
-digits in their fixed binarisation,
-
-    gen-jax train --config=gan_mnist --config.data.name=binarized_mnist
-
-on 2 cores of a shared x86-64 machine, JAX 0.10.2, which other work kept busy meanwhile: 631 s.
-Most samples are legible digits from step 1,500 on; mean pairwise distance of 256 samples
-11.22, of real digits 11.43. That set has no labels, so no classifier was asked. At
-half the width, the non-saturating game gave smears with a spectral norm in the critic (3,500 steps) and with a batch
-norm (1,500), where this one gave digits after 1,500.
+Measured on 2 cores of a shared x86-64 machine that other work kept busy, JAX 0.10.2: 36 min (on another machine 10.5
+min, with gen_jax 0.1). Three sets of 1,000 samples: fd_classifier 6.80 +- 0.60 (of 1,000 test images 3.89), precision
+0.63 (0.90), recall 0.89 (0.88), 10 of 10 classes at a mean top probability of 0.874 (0.981), no copy of a training
+image. Most samples are legible digits. With 0.1 and at half the width, the non-saturating game gave smears with a
+spectral norm in the critic (3,500 steps) and with a batch norm (1,500), where this one gave digits after 1,500.
 """
 
 from gen_jax.config import base
