@@ -8,7 +8,7 @@
 A file says what its pieces can be told as the files of the house do: a network by `setting`s, the others by a FIELDS
 of dotted paths, such as {"objective.margin": Field(1.0, "...")}. The folder of a file is a package: it imports its
 neighbours by `from .other import thing`. A run keeps a copy of the sources that it was made from, and is opened with
-those; it goes on only while the files are what they were.
+those: opening it runs them. It goes on only while the files are what they were.
 """
 
 import hashlib
