@@ -35,7 +35,7 @@ CONFIGS = {
 }
 
 # What compiles longest: its rows of the tables are slow tests.
-HEAVY = {"gan_digits_unconditional", "gan_mnist", "sngan_cifar10", "autoencoder_fashion_mnist"}
+HEAVY = {"gan_digits_unconditional", "gan_mnist", "sngan_cifar10", "vae_fashion_mnist", "autoencoder_fashion_mnist"}
 
 
 def each(names=CONFIGS):

@@ -49,6 +49,7 @@ def flags(mine, **more):
     return ["train", *(f"--config.{path}={value}" for path, value in {**own_pieces, **SHORT, **more}.items())]
 
 
+@pytest.mark.slow
 def test_trained_killed_resumed_moved_drawn_scored_and_reported(mine, tmp_path, capsys):
     assert main([*flags(mine), f"--workdir={tmp_path / 'whole'}"]) == 0
     # A real kill of a process of its own, after its first checkpoint.

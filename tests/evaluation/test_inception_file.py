@@ -250,6 +250,7 @@ def test_features_of_images(model):
         np.testing.assert_allclose(x, out[name], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_two_devices_give_what_one_gives(model):
     one = inception_file.features(model)(IMAGES[:2])
     mesh = jax.make_mesh((2,), ("batch",), devices=jax.devices()[:2])

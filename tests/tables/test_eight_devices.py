@@ -70,6 +70,7 @@ def test_eight_devices_draw_what_one_draws(name, shared):
     assert np.abs(one.astype(int) - eight).max() <= 1
 
 
+@pytest.mark.slow
 def test_gradient_penalty_is_sharded(tmp_path):
     choice = {"objective__loss": "wasserstein", "objective__r1_weight": 0, "objective__r2_weight": 0}
     choice |= {"objective__gradient_penalty_weight": 10}
