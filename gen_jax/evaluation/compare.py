@@ -5,7 +5,6 @@ number of samples. Whether weights are averaged, which seeds were drawn and how 
 part of what was scored, the others move a value by no more than its spread.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import ascii_lowercase
@@ -15,6 +14,7 @@ from gen_jax.errors import InputError
 from gen_jax.evaluation.scores import better
 from gen_jax.field import flatten
 from gen_jax.runtime import logbook
+from gen_jax.runtime.files import read_sealed
 
 # Fields of a protocol that do not change what a value means. What a classifier is, its hash says.
 SAME_MEANING = ("weights", "seed", "sampling_seeds", "kernel_seed", "n_floor", "classifier_test_accuracy")
@@ -142,18 +142,11 @@ def configs(runs: Sequence[Path]) -> dict[str, dict]:
     Raises:
       InputError: a config that cannot be read.
     """
-    flat = {name: _config(run) for run, name in zip(runs, short_names(runs), strict=True)}
+    flat = {name: flatten(read_sealed(run / "config.json")) for run, name in zip(runs, short_names(runs), strict=True)}
     fields = sorted({field for config in flat.values() for field in config})
     told = {field: {name: config[field] for name, config in flat.items() if field in config} for field in fields}
     alike = lambda values: len(values) == len(flat) and len({repr(value) for value in values.values()}) == 1
     return {field: values for field, values in told.items() if not alike(values)}
-
-
-def _config(run):
-    try:
-        return flatten(json.loads((run / "config.json").read_text()))
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{run / 'config.json'} cannot be read ({error}); is it damaged?") from error
 
 
 def configs_table(differing: Mapping[str, Mapping], names: Sequence[str]) -> str:

@@ -1,6 +1,5 @@
 """A run as the sections of a report see it, and the small pieces of HTML that they share."""
 
-import json
 from html import escape
 from typing import NamedTuple
 
@@ -8,6 +7,7 @@ from gen_jax.data.dataset import Dataset
 from gen_jax.errors import InputError
 from gen_jax.report.figures import data_uri
 from gen_jax.run import Run
+from gen_jax.runtime import files
 from gen_jax.runtime.directory import check_same_data
 from gen_jax.runtime.logbook import read_records, read_rows
 from gen_jax.sample import of_examples
@@ -56,10 +56,9 @@ def drawn(subject, count):
 def read_json(path):
     """What the object in a JSON file holds; {} where there is none to read."""
     try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
+        return files.read_json(path)
+    except InputError:
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def name_of(subject):

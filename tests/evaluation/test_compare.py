@@ -7,6 +7,7 @@ import pytest
 from gen_jax.cli.main import main
 from gen_jax.evaluation.compare import compare, configs, configs_table, table
 from gen_jax.runtime import logbook
+from gen_jax.runtime.files import write_sealed
 
 
 def a_run(folder, name, records):
@@ -61,8 +62,9 @@ def test_each_metric_says_which_way_is_better(tmp_path):
 
 def test_what_differs_in_the_configs_is_listed(tmp_path):
     runs = [a_run(tmp_path, name, [record()]) for name in ("a", "b")]
-    (runs[0] / "config.json").write_text('{"seed": 0, "optimizer": {"b1": 0.5, "clip": 1.0}}')
-    (runs[1] / "config.json").write_text('{"seed": 0, "optimizer": {"b1": 0.9}, "model": {"width": 8}}')
+    # As a run writes them: the hash in each is no field of the config.
+    write_sealed(runs[0] / "config.json", {"seed": 0, "optimizer": {"b1": 0.5, "clip": 1.0}})
+    write_sealed(runs[1] / "config.json", {"seed": 0, "optimizer": {"b1": 0.9}, "model": {"width": 8}})
     found = configs(runs)
     assert found == {"model.width": {"b": 8}, "optimizer.b1": {"a": 0.5, "b": 0.9}, "optimizer.clip": {"a": 1.0}}
     lines = [line.split() for line in configs_table(found, ["a", "b"]).splitlines()]
