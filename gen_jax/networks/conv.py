@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from gen_jax.field import setting
 from gen_jax.networks.conditions import Conditions, Embed, Values
-from gen_jax.networks.conv_transpose import Conv, ConvTranspose
+from gen_jax.networks.convolution import Conv, ConvTranspose
 from gen_jax.networks.mlp import ACTIVATIONS
 from gen_jax.networks.pyramid import Shape, base, stages
 

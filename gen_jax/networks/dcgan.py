@@ -16,7 +16,7 @@ from gen_jax.errors import InputError
 from gen_jax.field import setting
 from gen_jax.networks import spectral
 from gen_jax.networks.conditions import Conditions, Embed, Values
-from gen_jax.networks.conv_transpose import Conv, ConvTranspose
+from gen_jax.networks.convolution import Conv, ConvTranspose
 from gen_jax.networks.pyramid import Shape, base, stages
 
 _orthogonal = nn.initializers.orthogonal()

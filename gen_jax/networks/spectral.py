@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from gen_jax.networks.conv_transpose import conv
+from gen_jax.networks.convolution import conv
 
 
 def _unit(vector: Array) -> Array:

@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 from jax.sharding import AxisType, PartitionSpec
 
-from gen_jax.networks.conv_transpose import conv, conv_transpose
+from gen_jax.networks.convolution import conv, conv_transpose
 from gen_jax.runtime import flops
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")

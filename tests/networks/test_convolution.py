@@ -10,7 +10,7 @@ import pytest
 from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from gen_jax.networks.conv_transpose import Conv, ConvTranspose, conv, conv_transpose
+from gen_jax.networks.convolution import Conv, ConvTranspose, conv, conv_transpose
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 PAIRS = {
