@@ -4,8 +4,10 @@
     gen-jax train --config=autoencoder_fashion_mnist
     gen-jax evaluate RUN
 
-Not measured: the training ran (8,000 steps in some 10 min of a busy machine), the fit of the mixture was not seen to
-end, and nothing was scored. Measured was only that two iterations of the fit on 60,000 latents take 35 s there.
+Measured on 2 cores of a shared x86-64 machine, JAX 0.10.2: 9 min, the fit of the mixture 255 s of it. On the 10,000
+test images reconstructions of 21.3 dB, SSIM 0.704. Of 3 x 1,000 samples (--images=1000) fd_classifier 7.06 +- 0.69
+(1,000 test images: 0.92), precision 0.74 (0.91), recall 0.71 (0.90), mean top probability 0.83 (0.87), no copy of a
+training image; the classifier behind these features is right on 88 % of the test images.
 """
 
 from gen_jax.config import base
