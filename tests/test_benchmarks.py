@@ -38,13 +38,6 @@ def test_every_worker_is_a_function_that_takes_its_options(benchmark, device):
             assert needed <= worker.options.keys() <= takes | beside, worker
 
 
-def test_steps_have_a_function_of_one_name_on_both_sides(benchmark):
-    for row in benchmark.table.rows("cpu"):
-        functions = {worker.build.split(":")[1] for name, worker in row.workers.items() if name != "pythae"}
-        if row.unit == "step":
-            assert len(functions) == 1, row.name
-
-
 def test_a_row_runs_without_its_peers(benchmark, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(benchmark.workers, "installed", lambda package: False)
     file = tmp_path / "found.json"
@@ -59,11 +52,11 @@ def test_a_row_runs_without_its_peers(benchmark, monkeypatch, capsys, tmp_path):
 @pytest.mark.extra
 def test_a_row_runs_beside_pytorch(benchmark, capsys):
     pytest.importorskip("torch")
-    assert benchmark.main(["--rows=vae20", "--rounds=1", "--seconds=0.1", "--markdown"]) == 0
+    assert benchmark.main(["--rows=sample_vae", "--rounds=1", "--seconds=0.1", "--markdown"]) == 0
     out = capsys.readouterr().out
-    assert "207,984 + 217,300 parameters" in out and "FAILED" not in out and "left out" not in out
+    assert "; 207,984 parameters" in out and "FAILED" not in out and "left out" not in out
     ratios = [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("|")][2:]
-    assert ratios[:2] == ["", ""] and [len(cell.split(", ")) for cell in ratios[2:]] == [2, 2]
+    assert ratios[0] == "" and float(ratios[1].replace(",", "")) > 0
 
 
 def worker(wall, parameters=(3, 5), **values):
@@ -72,10 +65,11 @@ def worker(wall, parameters=(3, 5), **values):
 
 
 def test_the_ratio_is_of_medians_and_below_one_where_gen_jax_is_faster(benchmark):
-    row = {"images": 64, "workers": {"gen_jax": worker([0.3, 0.1, 0.2]), "PyTorch": worker([0.4, 0.5, 9.0])}}
-    ours, theirs = benchmark.lines(row)
+    sides = {"gen_jax": [0.3, 0.1, 0.2], "gen_jax, five steps a call": [0.1, 0.1, 0.1], "PyTorch": [0.4, 0.5, 9.0]}
+    row = {"images": 64, "workers": {name: worker(wall) for name, wall in sides.items()}}
+    ours, _, theirs = benchmark.lines(row)
     assert ours[:4] == ["", "gen_jax", "200", "100 to 300"] and ours[5] == "320"
-    assert theirs[:4] == ["0.40", "PyTorch", "500", "400 to 9,000"]
+    assert theirs[:4] == ["0.40, 0.20", "PyTorch", "500", "400 to 9,000"]
 
 
 def test_sides_that_differ_fail(benchmark):
@@ -84,7 +78,7 @@ def test_sides_that_differ_fail(benchmark):
     for other in (worker([1], nll=(90.002, 1e-3)), worker([1], nll=(float("nan"), 1e-3)), worker([1], (3, 6))):
         (failed,) = benchmark.differences({**same, "PyTorch": other}, {})
         assert "nll differs" in failed or "numbers of parameters" in failed
-    assert benchmark.differences({}, {"gen_jax": "it died; what it said stands above"})
+    assert benchmark.differences({}, {"gen_jax": benchmark.workers.DIED})
     assert benchmark.differences(same, {"pythae": "pythae is not installed"}) == []
 
 

@@ -61,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
                 raise ValueError(f"--rows={name}: no such row; there are: {', '.join(known)}")
         if asked.rounds < 1 or asked.seconds <= 0:
             raise ValueError("--rounds and --seconds must be positive")
+        if asked.weights and not (Path(asked.weights) / "config.json").exists():
+            raise ValueError(f"--weights={asked.weights}: no run is there")
         machine = describe(asked.device)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -132,8 +134,8 @@ def compare(row: table.Row, asked) -> dict:
 
 
 def differences(built: dict, skipped: dict) -> list[str]:
-    """What must not be: sides of other sizes or other results, or gen_jax's own left out."""
-    found = [f"{name}: {why}" for name, why in skipped.items() if "died" in why]
+    """What must not be: a side that died, sides of different sizes or results."""
+    found = [f"{name}: {why}" for name, why in skipped.items() if why == workers.DIED]
     if len({tuple(worker["parameters"]) for worker in built.values()}) > 1:
         sizes = {name: worker["parameters"] for name, worker in built.items()}
         found.append(f"the networks differ in their numbers of parameters: {sizes}")

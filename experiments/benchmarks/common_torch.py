@@ -15,7 +15,8 @@ class Torch(NamedTuple):
     layout: torch.memory_format
     precision: Any  # a context: autocast
     adam: Callable
-    place: Callable  # (network) -> the network on the device, in the layout, perhaps compiled
+    place: Callable  # (network) -> the network on the device, in the layout, compiled where that is asked for
+    compiled: bool
     wait: Callable
 
 
@@ -36,6 +37,7 @@ def started(setting: Setting, channels_last=False, fused=False, compiled=False) 
         precision=torch.autocast(device.type, torch.bfloat16, enabled=setting.dtype == "bfloat16"),
         adam=partial(torch.optim.Adam, fused=True) if fused else torch.optim.Adam,
         place=place,
+        compiled=compiled,
         wait=torch.cuda.synchronize if device.type == "cuda" else lambda: None,
     )
 

@@ -42,11 +42,11 @@ def digits(setting: Setting) -> Work:
 
 def dcgan_sampling(setting: Setting) -> Work:
     """What `gen-jax sample` does: uint8 images by seed."""
-    return sampling(built(setting, dcgan_config(), SHAPE))
+    return sampling(built(setting, dcgan_config(), SHAPE), "generator")
 
 
-def sampling(program) -> Work:
-    """Images of one seed after another."""
+def sampling(program, network: str) -> Work:
+    """Images of one seed after another; `network` is the one that draws them."""
     state = program.init()
     draw, variables = sampler(program.method, program.mesh).sample, variables_of(program.method, state)
     starts = itertools.count(0, SAMPLED)
@@ -55,7 +55,7 @@ def sampling(program) -> Work:
         first = next(starts)
         draw(variables, range(first, first + SAMPLED))
 
-    return Work(run, units=SAMPLED / SAMPLED_UNIT, parameters=parameters(variables.params)[-1:])
+    return Work(run, units=SAMPLED / SAMPLED_UNIT, parameters=parameters({network: variables.params[network]}))
 
 
 def dcgan_config():

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from workers import Setting, Work
+from workers import Setting, Skip, Work
 
 BATCH = 64
 SHAPE = (32, 32, 3)
@@ -26,7 +26,7 @@ def r1(setting: Setting, **options) -> Work:
     on = started(setting, **options)
     networks = on.place(DcganGenerator()), on.place(DcganCritic(norm=False))
     penalty = lambda critic, reals, fakes: 0.5 * squared_gradient(critic, reals)
-    return playing(on, *networks, non_saturating, latent=128, shape=SHAPE, betas=(0.5, 0.999), penalty=penalty, run=1)
+    return playing(on, *networks, non_saturating, latent=128, shape=SHAPE, betas=(0.5, 0.999), penalty=penalty)
 
 
 def sngan(setting: Setting, **options) -> Work:
@@ -112,6 +112,8 @@ def playing(
     run=1,
 ) -> Work:
     """`run` steps of a game: a critic step, a generator step, each on images and noise of its own."""
+    if penalty and on.compiled:
+        raise Skip("torch.compile has no double backward")
     generator_adam = on.adam(generator.parameters(), rate, betas)
     critic_adam = on.adam(critic.parameters(), rate, betas)
     draw = images(on, shape)

@@ -21,15 +21,16 @@ def rows(device: str) -> list[Row]:
     last = {"PyTorch, channels-last": {"channels_last": True}}
     convs = {"PyTorch": {}, **last, "PyTorch, channels-last, fused Adam": {"channels_last": True, "fused": True}}
 
-    def step(name, measures, images, idea, function, forms, calls=None, **options):
+    once = {"": {}}
+    once_or_five = {**once, ", five steps a call": {"steps_per_call": 5}}
+
+    def step(name, measures, images, idea, function, forms, calls=once, **options):
         """A train step: gen_jax by `calls`, PyTorch in its `forms`."""
         ours = {
-            label: Worker(f"{idea}_jax:{function}", {**options, **more}) for label, more in (calls or {"": {}}).items()
+            f"gen_jax{label}": Worker(f"{idea}_jax:{function}", {**options, **call}) for label, call in calls.items()
         }
-        return Row(
-            name, measures, "step", images, {f"gen_jax{label}": worker for label, worker in ours.items()}
-            | torch(f"{idea}_torch:{function}", forms, **options)
-        )  # fmt: skip
+        peers = torch(f"{idea}_torch:{function}", forms, **options)
+        return Row(name, measures, "step", images, {**ours, **peers})
 
     def torch(build, forms, **options):
         if device == "gpu":
@@ -55,7 +56,6 @@ def rows(device: str) -> list[Row]:
         }
         return Row(f"start_{config}", f"`gen-jax train --config={config}` to the end of step 1", "start", 0, workers)
 
-    calls = {"": {}, ", five steps a call": {"steps_per_call": 5}}
     dcgan = "DCGAN 32x32, batch 64: a critic step and a generator step"
     mlp = "VAE of fully connected networks, 784-200-200-50 and back, batch"
     sets = "Frechet distance, precision, recall, density, coverage of 10,000 x 10,000 rows of 512 features"
@@ -64,8 +64,8 @@ def rows(device: str) -> list[Row]:
         step("r1", f"{dcgan}, no batch norm in the critic, R1", 64, "gans", "r1", convs),
         step("sngan", "SNGAN 32x32 (256, 128), batch 64: one critic step and one of G", 64, "gans", "sngan", convs),
         step("gan_digits", "`gan_digits` as shipped, batch 64, R1 + R2 at every 4th", 64, "gans", "digits", convs),
-        step("vae20", f"{mlp} 20", 20, "vaes", "mlp", plain, calls, batch=20),
-        step("vae100", f"{mlp} 100", 100, "vaes", "mlp", plain, calls, batch=100),
+        step("vae20", f"{mlp} 20", 20, "vaes", "mlp", plain, once_or_five, batch=20),
+        step("vae100", f"{mlp} 100", 100, "vaes", "mlp", plain, once_or_five, batch=100),
         step("vae_conv", "VAE of convolutions, 28x28, batch 64", 64, "vaes", "conv", convs),
         step("iwae", "the same networks, IWAE of 50 samples, batch 20", 20, "vaes", "iwae", plain, batch=20, k=50),
         Row(
@@ -75,7 +75,7 @@ def rows(device: str) -> list[Row]:
             1,
             {
                 "gen_jax": Worker("likelihood_jax:likelihood", {"k": 5000}),
-                **torch("likelihood_torch:likelihood", {"PyTorch": {}}, k=5000),
+                "PyTorch": Worker("likelihood_torch:likelihood", {"k": 5000}, ("torch",)),
                 "pythae": Worker("likelihood_torch:pythae", {"k": 5000}, ("torch", "pythae")),
             },
         ),

@@ -70,8 +70,8 @@ def iwae(setting: Setting, batch: int, k: int) -> Work:
 
 
 def mlp_sampling(setting: Setting) -> Work:
-    """What `gen-jax sample` does: uint8 images by seed. The parameters are those of the decoder, the larger network."""
-    return sampling(built(setting, mlp_config(20), SHAPE))
+    """What `gen-jax sample` does: uint8 images by seed."""
+    return sampling(built(setting, mlp_config(20), SHAPE), "decoder")
 
 
 def classifier(setting: Setting) -> Work:

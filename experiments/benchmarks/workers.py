@@ -48,6 +48,9 @@ class Work(NamedTuple):
     runs: int = 0  # in a round; 0: as many as fill Setting.seconds
 
 
+DIED = "it died; what it said stands above"
+
+
 class Skip(Exception):
     """This worker cannot work here; the message says why."""
 
@@ -80,7 +83,7 @@ def ask(process: subprocess.Popen) -> dict:
         process.stdin.flush()
         return json.loads(process.stdout.readline())
     except (BrokenPipeError, json.JSONDecodeError):
-        return {"skipped": "it died; what it said stands above"}
+        return {"skipped": DIED}
 
 
 def busy_cores(seconds: float = 2.0) -> float:
