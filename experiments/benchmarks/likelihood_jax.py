@@ -10,6 +10,7 @@ from vaes_jax import SHAPE, mlp_config
 from workers import Setting, Skip, Work
 
 from gen_jax import randomness
+from gen_jax.errors import InputError
 from gen_jax.evaluation.evaluate import BATCH, as_seen, importance_weighted
 from gen_jax.method import variables_of
 from gen_jax.run import load
@@ -61,7 +62,10 @@ def leaves(tree):
 
 def of_run(path: str):
     """The method, the weights and the first test images of a trained run, as an evaluation of seed 0 sees them."""
-    run = load(path)
+    try:
+        run = load(path)
+    except InputError as error:
+        raise Skip(str(error)) from error
     model = run.config.model
     kinds = [(model[side].name, model[side].activation) for side in ("encoder", "decoder") if side in model]
     if (
