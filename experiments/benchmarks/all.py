@@ -7,9 +7,10 @@
 
 A ratio is gen_jax's time over the peer's: below 1, gen_jax is the faster. Where a row has two lines of gen_jax, there
 are two ratios, in their order. Times are medians of rounds; "lowest to highest" are the extremes of the rounds.
-"processor" is the processor time of the whole process and of those that it started; on a machine shared with others it
-is the steadier figure. "first" are the seconds of the first call, compilation included. "peak" is the largest resident
-memory of the process so far, all libraries included. images/s counts the images of one batch a step.
+"processor" is the processor time of the whole process and of those of its children that have ended, which a
+DataLoader's have not; on a machine shared with others it is the steadier figure. "first" are the seconds of the first
+call, compilation included. "peak" is the largest resident memory of the process so far, all libraries included.
+images/s counts the images of one batch a step.
 
 Each side works in a process of its own and waits while another one works (`workers.py`), on data that lies on the
 device where the row is not about that; every framework may use every core. Numbers of parameters are compared, and so
