@@ -34,8 +34,16 @@ CONFIGS = {
     "autoencoder_fashion_mnist": ((28, 28, 1), {"model.latent_size": 4, "model.components": 2, **SMALL_CODERS}),
 }
 
-# What compiles longest: its rows of the tables are slow tests.
-HEAVY = {"gan_digits_unconditional", "gan_mnist", "sngan_cifar10", "vae_fashion_mnist", "autoencoder_fashion_mnist"}
+# What compiles longest, and the larger twins of what the others show: their rows of the tables are slow tests.
+HEAVY = {
+    "gan_digits_unconditional",
+    "gan_mnist",
+    "sngan_cifar10",
+    "vae_mnist",
+    "forest_mnist",
+    "vae_fashion_mnist",
+    "autoencoder_fashion_mnist",
+}
 
 
 def each(names=CONFIGS):

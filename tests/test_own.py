@@ -82,6 +82,7 @@ def test_trained_killed_resumed_moved_drawn_scored_and_reported(mine, tmp_path, 
     assert sorted(p.name for p in (run.path / "own").rglob("*.py")) == ["data.py", "layers.py", "loss.py", "net.py"]
 
 
+@pytest.mark.slow
 def test_what_a_piece_computes_is_what_is_trained(mine, tmp_path):
     """Another margin, and another source of the same name, give another run; a changed file refuses to go on."""
     for name, value in (("one", 2.0), ("other", 0.5)):

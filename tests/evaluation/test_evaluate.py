@@ -34,6 +34,7 @@ def runs(tmp_path_factory):
 FLAGS = ["--importance_samples=1", "--seeds=1", "--extractor=random", "--classification_accuracy"]
 
 
+@pytest.mark.slow
 def test_classification_accuracy_learns_from_samples_and_is_asked_about_real_images(runs, short, capsys):
     capsys.readouterr()
     assert main(["evaluate", str(runs / "classes"), "--images=100", *FLAGS]) == 0

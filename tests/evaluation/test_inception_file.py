@@ -167,6 +167,7 @@ def test_a_pickle_runs_nothing(tmp_path):
     inception_file.load(written(tmp_path, archive(state_dict(SHAPES))))
 
 
+@pytest.mark.slow
 def test_wrong_tensors_are_refused(tmp_path):
     some, (shape, offset) = "Mixed_5b.branch1x1.conv.weight", SHAPES["Mixed_5b.branch1x1.conv.weight"]
     without = {name: value for name, value in SHAPES.items() if name != some}

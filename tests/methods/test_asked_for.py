@@ -1,6 +1,7 @@
 """Models asked for by a caption, by speech and by an image: trained some steps, they answer what they are asked."""
 
 import numpy as np
+import pytest
 from PIL import Image
 from scipy.io import wavfile
 
@@ -65,6 +66,7 @@ def test_speech(tfds_data, tmp_path, capsys):
     assert "resampled" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_images(tmp_path, capsys):
     rng = np.random.default_rng(0)
     arrays = {name: rng.integers(0, 256, (80, 16, 16, 1), np.uint8) for name in ("images", "conditions")}

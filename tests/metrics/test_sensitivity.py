@@ -16,6 +16,7 @@ def measured():
     return metrics_table.table()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", metrics_table.CLAIMS)
 def test_sees_what_it_claims_to_see_and_nothing_else_it_names(name, measured):
     clean, results = measured

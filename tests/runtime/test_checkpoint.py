@@ -457,6 +457,7 @@ for line in said:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_agree(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
