@@ -14,11 +14,12 @@ import os
 import re
 import signal
 import sys
+from pathlib import Path
 
 from gen_jax.cli import verbs
 from gen_jax.errors import InputError, Interrupted
 from gen_jax.field import whole
-from gen_jax.runtime.files import check_local
+from gen_jax.runtime.files import check_local, check_out
 from gen_jax.version import __version__
 
 
@@ -110,6 +111,8 @@ def _run(argv):
         raise InputError(_unexpected(word, parser))
     for flag in ("out", "workdir"):
         check_local(getattr(arguments, flag, None) or "")
+    if out := getattr(arguments, "out", None):
+        check_out(Path(out))
     takes_config = hasattr(arguments, "config")
     if overrides and not takes_config:
         raise InputError(f"--config.{overrides[0][0]}: {argv[0]} reads the config of its run; leave it out")
