@@ -267,6 +267,7 @@ def compare(arguments):
 def export_dataset(arguments):
     """Writes generated images as a data set."""
     from gen_jax.export.dataset import export_dataset
+    from gen_jax.runtime.progress import Stages
 
     run = _load(arguments)
     if arguments.seed + arguments.count > 2**32:
@@ -274,7 +275,9 @@ def export_dataset(arguments):
     name = f"dataset_seed{arguments.seed}_count{arguments.count}"
     out = Path(arguments.out or run.path / _default(run, _record(run), name).name)
     options = {"count": arguments.count, "seed": arguments.seed, "name": arguments.name, "keys": arguments.sign}
-    print(export_dataset(run, out, **options, record=_record(run)))
+    with Stages() as tell:
+        export_dataset(run, out, **options, record=_record(run), tell=tell)
+    print(out)
     return 0
 
 
