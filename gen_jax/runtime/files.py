@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from gen_jax.command import command
 from gen_jax.errors import InputError
 
 SEAL = "sha256"
@@ -52,6 +53,13 @@ def check_local(path: Path | str) -> None:
         raise InputError(
             f"{path}: an address, not a directory of this machine; mount the bucket and give its path there"
         )
+
+
+def check_run(path: Path) -> None:
+    """Refuses what is no run directory."""
+    check_local(path)
+    if not (path / "config.json").is_file():
+        raise InputError(f"no run in {path} (no config.json); train one: {command('train', f'--workdir={path}')}")
 
 
 def reason(error: OSError) -> str:
