@@ -16,7 +16,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from gen_jax import methods, own, randomness
-from gen_jax.command import command
 from gen_jax.config import from_json
 from gen_jax.config.load import check
 from gen_jax.data.dataset import Spec, spec_from_json
@@ -24,7 +23,7 @@ from gen_jax.errors import InputError
 from gen_jax.method import Method, Resources, Source, State, Variables, variables_of
 from gen_jax.runtime import checkpoint
 from gen_jax.runtime import mesh as meshes
-from gen_jax.runtime.files import check_local, read_sealed
+from gen_jax.runtime.files import check_run, read_sealed
 
 
 class Known(NamedTuple):
@@ -42,9 +41,7 @@ def known(path: Path) -> Known:
     Raises:
       InputError: no run there, or one that cannot be read.
     """
-    check_local(path)
-    if not (path / "config.json").is_file():
-        raise InputError(f"no run in {path} (no config.json); train one: {command('train', f'--workdir={path}')}")
+    check_run(path)
     config, spec = _read(path / "config.json", partial(_config, path)), _read(path / "data.json", _spec)
     sources = {}
     for section in named(config):

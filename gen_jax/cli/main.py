@@ -14,11 +14,12 @@ import os
 import re
 import signal
 import sys
+from pathlib import Path
 
 from gen_jax.cli import verbs
 from gen_jax.errors import InputError, Interrupted
 from gen_jax.field import whole
-from gen_jax.runtime.files import check_local
+from gen_jax.runtime.files import check_local, check_out, check_run
 from gen_jax.version import __version__
 
 
@@ -110,6 +111,12 @@ def _run(argv):
         raise InputError(_unexpected(word, parser))
     for flag in ("out", "workdir"):
         check_local(getattr(arguments, flag, None) or "")
+    if out := getattr(arguments, "out", None):
+        check_out(Path(out))
+    given = vars(arguments)
+    for run in (*given.get("runs", ()), given.get("run"), given.get("run_flag")):
+        if run:  # before JAX is imported: a typo is answered at once
+            check_run(Path(run))
     takes_config = hasattr(arguments, "config")
     if overrides and not takes_config:
         raise InputError(f"--config.{overrides[0][0]}: {argv[0]} reads the config of its run; leave it out")
@@ -238,7 +245,7 @@ def _verbs():
     evaluate[1].add_argument(
         "--classification_accuracy", action="store_true", help="train a classifier on samples, test it on real images"
     )
-    evaluate[1].add_argument("--quick", action="store_true", help="fewer images and samples, in under a minute")
+    evaluate[1].add_argument("--quick", action="store_true", help="fewer images and samples, in half a minute")
     evaluate[1].add_argument("--json", action="store_true", help="as JSON, on a terminal too")
     evaluate[1].add_argument("--out", help="a file that the records are written to as well, as JSON")
     yield evaluate

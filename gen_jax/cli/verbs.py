@@ -219,13 +219,13 @@ def reconstruct(arguments):
 def evaluate(arguments):
     """Scores a run and prints the records."""
     from gen_jax.evaluation.compare import beside, by_checkpoint, table
-    from gen_jax.runtime.files import check_writable
-    from gen_jax.runtime.logbook import write_text
+    from gen_jax.runtime.files import write_whole
     from gen_jax.runtime.progress import Stages
 
-    run, out = _load(arguments), Path(arguments.out) if arguments.out else None
-    if out:
-        check_writable(out)
+    out = Path(arguments.out) if arguments.out else None
+    if out and out.is_dir():
+        raise InputError(f"--out={out}: is a directory; name a file in it")
+    run = _load(arguments)
     with Stages() as tell:
         records = run.evaluate(
             seed=arguments.seed,
@@ -243,7 +243,8 @@ def evaluate(arguments):
     columns = {f"{name} {which}": found for which, found in by_checkpoint(records).items()}
     _show(arguments, records, lambda: table(beside(columns)))
     if out:
-        write_text(out, json.dumps(records, indent=1) + "\n")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(out, (json.dumps(records, indent=1) + "\n").encode())
     return 0
 
 
@@ -266,6 +267,7 @@ def compare(arguments):
 def export_dataset(arguments):
     """Writes generated images as a data set."""
     from gen_jax.export.dataset import export_dataset
+    from gen_jax.runtime.progress import Stages
 
     run = _load(arguments)
     if arguments.seed + arguments.count > 2**32:
@@ -273,7 +275,9 @@ def export_dataset(arguments):
     name = f"dataset_seed{arguments.seed}_count{arguments.count}"
     out = Path(arguments.out or run.path / _default(run, _record(run), name).name)
     options = {"count": arguments.count, "seed": arguments.seed, "name": arguments.name, "keys": arguments.sign}
-    print(export_dataset(run, out, **options, record=_record(run)))
+    with Stages() as tell:
+        export_dataset(run, out, **options, record=_record(run), tell=tell)
+    print(out)
     return 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gen_jax.errors import InputError
+from gen_jax.runtime.files import check_regular, reason
 
 RATE = 8000  # samples a second
 SAMPLES = RATE  # of a take: one second, the rest is cut, what lacks is silence
@@ -121,9 +122,10 @@ def _wav(path: str | Path) -> tuple[int, np.ndarray]:
 
     try:
         with warnings.catch_warnings(action="ignore"):  # of chunks that hold no sound, such as a title
+            check_regular(Path(path))
             rate, samples = wavfile.read(path)
     except OSError as error:
-        raise InputError(f"{error.strerror or error}; give a WAV file") from error
+        raise InputError(f"{reason(error)}; give a WAV file") from error
     except Exception as error:  # SciPy raises half a dozen types on bad bytes; each means the same here
         raise InputError("no WAV file that can be read; export it as 16-bit PCM") from error
     if rate not in RATES:

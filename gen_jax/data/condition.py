@@ -19,6 +19,7 @@ from gen_jax.data.decode import Undecodable, decode
 from gen_jax.data.resize import resize
 from gen_jax.data.text import Words
 from gen_jax.errors import InputError
+from gen_jax.runtime.files import read_bytes, reason
 
 KINDS = ("label", "tokens", "audio", "image", "mask")
 
@@ -155,9 +156,9 @@ def _take(condition: Condition, text: str) -> np.ndarray:
 
 def _picture(condition: Condition, text: str) -> np.ndarray:
     try:
-        image = decode(Path(text).read_bytes())
+        image = decode(read_bytes(Path(text)))
     except OSError as error:
-        raise InputError(f"{error.strerror}; give an image file") from error
+        raise InputError(f"{reason(error)}; give an image file") from error
     except Undecodable as error:
         raise InputError(f"cannot be decoded ({error}); give an image file") from error
     if image.max() == 1:  # black and white, as a set of such images is read

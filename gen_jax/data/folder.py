@@ -23,6 +23,7 @@ import PIL
 from gen_jax.data import cache, images
 from gen_jax.data.source import File, Source, Splits, hold_out, stamped
 from gen_jax.errors import InputError
+from gen_jax.runtime.files import read_bytes, reason
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 CAPTIONS, LABELS = "captions.jsonl", "labels.jsonl"
@@ -125,9 +126,9 @@ def _broken(root: Path, files: list[Path], twins: Mapping[Path, Path]) -> dict[P
     failed = cache.cached(f"{root.name}-broken", [stamps, PIL.__version__], look)["failed"]
     reasons = images.broken([paths[index] for index in failed])
     found = {}
-    for index, reason in zip(failed, reasons, strict=True):
-        if reason:
-            found.setdefault(files[index % len(files)], reason if index < len(files) else f"its condition: {reason}")
+    for index, why in zip(failed, reasons, strict=True):
+        if why:
+            found.setdefault(files[index % len(files)], why if index < len(files) else f"its condition: {why}")
     return found
 
 
@@ -200,13 +201,11 @@ def _table(file: Path, key: str, example: str) -> dict[Path, str]:
 
 
 def _text(file: Path) -> str:
-    if file.exists() and not file.is_file():
-        raise InputError(f"{file}: is no regular file; save it as UTF-8 text")
     try:
-        return file.read_text("utf-8-sig")
+        return read_bytes(file).decode("utf-8-sig")
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no UTF-8"
-        raise InputError(f"{file}: cannot be read ({reason}); save it as UTF-8 text") from error
+        why = reason(error) if isinstance(error, OSError) else "no UTF-8"
+        raise InputError(f"{file}: cannot be read ({why}); save it as UTF-8 text") from error
 
 
 def _twins(condition_path: str, files: list[Path]) -> dict[Path, Path]:

@@ -13,6 +13,7 @@ from gen_jax.data.decode import Undecodable, decode
 from gen_jax.data.resize import resize
 from gen_jax.data.source import Source, Stored
 from gen_jax.errors import InputError
+from gen_jax.runtime import files
 
 PROBES = 100  # images looked at before anything is promised about the set
 READ_AT_ONCE = 1024  # images that wait, encoded, for the threads
@@ -124,15 +125,10 @@ def _decoded(stored: Stored) -> np.ndarray:
     if isinstance(stored, np.ndarray):
         return stored
     try:
-        return decode(_bytes(stored) if isinstance(stored, Path) else stored)
+        return decode(files.read_bytes(stored) if isinstance(stored, Path) else stored)
     except OSError as error:
-        raise Undecodable(error.strerror) from error
-
-
-def _bytes(path: Path) -> bytes:
-    if not path.is_file() and os.path.lexists(path):  # to read a pipe would be to wait for ever
-        raise Undecodable("no regular file" if path.exists() else "a dangling link")
-    return path.read_bytes()
+        dangling = isinstance(stored, Path) and os.path.lexists(stored) and not stored.exists()
+        raise Undecodable("a dangling link" if dangling else files.reason(error)) from error
 
 
 def _fill(how: Fit, stored: list[Stored], image: np.ndarray, start: int) -> list[tuple[int, str]]:

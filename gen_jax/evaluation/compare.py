@@ -14,7 +14,7 @@ from gen_jax.errors import InputError
 from gen_jax.evaluation.scores import better
 from gen_jax.field import flatten
 from gen_jax.runtime import logbook
-from gen_jax.runtime.files import read_sealed
+from gen_jax.runtime.files import check_run, read_sealed
 
 # Fields of a protocol that do not change what a value means. What a classifier is, its hash says.
 SAME_MEANING = ("weights", "seed", "sampling_seeds", "kernel_seed", "n_floor", "classifier_test_accuracy")
@@ -59,8 +59,7 @@ def scores_of(run: Path) -> dict[str, dict[str, dict]]:
       InputError: no run there, one that was never evaluated, or records that cannot be read.
     """
     path = run / "evaluations.jsonl"
-    if not (run / "config.json").is_file():
-        raise InputError(f"no run in {run} (no config.json)")
+    check_run(run)
     rows = logbook.read_records(path) if path.is_file() else []
     found = by_checkpoint([row for row in rows if row.get("checkpoint") not in (None, "training")])
     if not found:

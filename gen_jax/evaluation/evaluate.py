@@ -131,7 +131,7 @@ def evaluate(
         draw = functools.partial(_draw, run, test, tell)
         found += scores.generated(ground, draw, seed=seed, seeds=seeds, groups=groups, tell=tell)
     if classification_accuracy:
-        found += _classification_accuracy(run, train, test, seed, images or train.spec.size)
+        found += _classification_accuracy(run, train, test, seed, images or train.spec.size, tell)
     if quick:
         found = [_with(score, {"quick": QUICK}) for score in found]
     records = [scores.record(score, run.step, run.weights, run.checkpoint) for score in found]
@@ -279,10 +279,10 @@ def _reconstruction(run, test, seed, used, tell):
     return [{"metric": n, **_mean(np.concatenate(v)), "unit": paired[n][1]} for n, v in found.items()]
 
 
-def _classification_accuracy(run, train, test, seed, count):
+def _classification_accuracy(run, train, test, seed, count, tell):
     """A classifier learns from samples and their labels, and is asked about real images."""
     with tempfile.TemporaryDirectory() as folder:
-        out = export_dataset(run, Path(folder) / "set", count=count, seed=seed, record={})
+        out = export_dataset(run, Path(folder) / "set", count=count, seed=seed, record={}, tell=tell)
         section = {name: run.config.data[name] for name in data.FIELDS if name in run.config.data}
         section |= {"name": "folder", "path": str(out / "images"), "labels": "folder"}
         section["image_size"] = min(run.spec.shape[:2])
@@ -290,8 +290,8 @@ def _classification_accuracy(run, train, test, seed, count):
         if samples.spec.classes != run.spec.classes:
             drawn = f"{count} samples show {samples.spec.classes} of {run.spec.classes} classes"
             raise InputError(f"--classification_accuracy: {drawn}; draw more with --images")
-        learned = extractors.make("classifier", samples, section, fit)
-    known = extractors.make("classifier", train, run.config.data, fit)
+        learned = extractors.make("classifier", samples, section, fit, tell=tell)
+    known = extractors.make("classifier", train, run.config.data, fit, tell=tell)
 
     protocol = {
         "n_trained_on": samples.spec.size,

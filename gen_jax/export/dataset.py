@@ -25,13 +25,22 @@ from gen_jax.provenance.pictures import write_png
 from gen_jax.run import Run
 from gen_jax.runtime import logbook
 from gen_jax.runtime.files import read_sealed, reason
+from gen_jax.runtime.progress import Tell, quiet
 
 VERSION = "1.0.0"
 BLOCK = 1024
 
 
 def export_dataset(
-    run: Run, out: Path, *, count: int, seed: int = 0, name: str = "generated", record: dict, keys: Path | None = None
+    run: Run,
+    out: Path,
+    *,
+    count: int,
+    seed: int = 0,
+    name: str = "generated",
+    record: dict,
+    keys: Path | None = None,
+    tell: Tell = quiet,
 ) -> Path:
     """Writes `count` images of `run`, of seeds seed, seed + 1, ..., to `out`, whole or not at all.
 
@@ -41,6 +50,7 @@ def export_dataset(
       name: of the TFDS set.
       keys: a folder of `provenance.make_identity`, to sign the images of the folder with.
       record: what each image says of itself (see pictures.write_png), without its seed.
+      tell: hears how many are drawn.
 
     Raises:
       InputError: `out` is there already or cannot be written, no image asked for, or a name TFDS does not take.
@@ -55,7 +65,7 @@ def export_dataset(
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         (temporary / "images").mkdir(parents=True)
-        _write(run, temporary, count, seed, name, record, keys)
+        _write(run, temporary, count, seed, name, record, keys, tell)
         os.replace(temporary, out)
     except OSError as error:
         raise InputError(f"cannot write {out} ({reason(error)}); choose another --out") from error
@@ -64,7 +74,7 @@ def export_dataset(
     return out
 
 
-def _write(run, folder, count, seed, name, record, keys):
+def _write(run, folder, count, seed, name, record, keys, tell):
     classes = run.method.conditions["label"].size if "label" in run.method.conditions else 0
     names = run.spec.class_names if classes else ()
     provenance = {
@@ -78,6 +88,7 @@ def _write(run, folder, count, seed, name, record, keys):
 
     def blocks():
         for start in range(seed, seed + count, BLOCK):
+            tell("images of the data set", start - seed, count)
             seeds = np.arange(start, min(start + BLOCK, seed + count))
             condition = by_seed(run.method.conditions, randomness.image_keys(seeds))
             images = run.sample(seeds, condition)
@@ -88,6 +99,7 @@ def _write(run, folder, count, seed, name, record, keys):
                 place /= f"seed_{seeds[i]:06d}.png"
                 write_png(place, image, {**record, "Seed": int(seeds[i])}, keys)
                 yield {"image": image, "label": label, "seed": int(seeds[i])}
+        tell("images of the data set", count, count)
 
     write_tfds(
         folder / "tfds", name, blocks(), run.spec.shape, names, description=json.dumps(provenance, sort_keys=True)

@@ -22,6 +22,7 @@ from PIL import Image
 from gen_jax.command import command
 from gen_jax.errors import InputError
 from gen_jax.provenance.records import PNG, open_image, png_chunks, read_bytes
+from gen_jax.runtime import files
 from gen_jax.runtime.files import reason, write_whole
 from gen_jax.version import __version__
 
@@ -168,7 +169,7 @@ def verify(path: str | Path, anchors: str | Path | None = None) -> Verdict:
 def _signed(data, media_type, folder, record) -> bytes:
     try:
         # The anchor is left out: who verifies must have it from elsewhere, or it would prove nothing.
-        certificate, key = ((folder / name).read_bytes() for name in ("signer.pem", "signer.key"))
+        certificate, key = (files.read_bytes(folder / name) for name in ("signer.pem", "signer.key"))
     except OSError as error:
         hint = f"make an identity: {command('identity', 'FOLDER')}"
         raise InputError(f"no signer.pem and signer.key can be read in {folder}; {hint}") from error

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from PIL import ExifTags, Image
 
 from gen_jax.errors import InputError
-from gen_jax.runtime.files import reason
+from gen_jax.runtime import files
 
 PNG = b"\x89PNG\r\n\x1a\n"
 # The formats that gen_jax reads or writes; no other decoder of Pillow's is let near a foreign file.
@@ -57,12 +57,10 @@ def read_record(path: str | Path) -> dict:
 
 def read_bytes(path: str | Path) -> bytes:
     """The bytes of a file; InputError where it cannot be read or is empty."""
-    if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
-        raise InputError(f"cannot read {path} (a device or a pipe, which may have no end); give a file")
     try:
-        data = Path(path).read_bytes()
+        data = files.read_bytes(Path(path))
     except OSError as error:
-        raise InputError(f"cannot read {path} ({reason(error)}); check the path") from error
+        raise InputError(f"cannot read {path} ({files.reason(error)}); check the path") from error
     if not data:
         raise InputError(f"{path} is empty; give a .png, .webp, .gif or .jpg image")
     return data

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from gen_jax.command import command
 from gen_jax.errors import InputError
 
 SEAL = "sha256"
@@ -17,8 +18,25 @@ SEAL = "sha256"
 PLACES = ("path", "condition_path", "run")
 
 
+def check_regular(path: Path) -> None:
+    """Raises OSError where a device or a pipe is: to read it may have no end, and to write a file replaces it."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "a device or a pipe, no file")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+      OSError: it is none, or cannot be read.
+    """
+    check_regular(path)
+    return path.read_bytes()
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Writes beside the place and renames; whatever happens, Ctrl-C included, nothing half-written is left."""
+    check_regular(path)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         temporary.write_bytes(content)
@@ -35,6 +53,13 @@ def check_local(path: Path | str) -> None:
         raise InputError(
             f"{path}: an address, not a directory of this machine; mount the bucket and give its path there"
         )
+
+
+def check_run(path: Path) -> None:
+    """Refuses what is no run directory."""
+    check_local(path)
+    if not (path / "config.json").is_file():
+        raise InputError(f"no run in {path} (no config.json); train one: {command('train', f'--workdir={path}')}")
 
 
 def reason(error: OSError) -> str:
@@ -54,6 +79,19 @@ def check_room(place: Path, size: int = 0, hint: str = "") -> None:
         try_room(folder, size)
     except OSError as error:
         raise InputError(f"cannot write in {place} ({reason(error)}){hint}; make room, or use another place") from error
+
+
+def check_out(out: Path) -> None:
+    """Refuses a file or folder that cannot be made, before the work whose result it is for; leaves nothing behind.
+
+    Raises:
+      InputError: it is a device or a pipe, or nothing can be written where it will stand.
+    """
+    try:
+        check_regular(out)
+        try_room(next(folder for folder in out.absolute().parents if folder.exists()), 0)
+    except OSError as error:
+        raise InputError(f"--out={out}: cannot be written ({reason(error)}); choose another place") from error
 
 
 def try_room(folder: Path, size: int) -> None:
@@ -76,7 +114,7 @@ def read_json(path: Path) -> dict:
     """
     hint = "put back a copy of it"
     try:
-        value = json.loads(path.read_bytes().decode())
+        value = json.loads(read_bytes(path).decode())
     except OSError as error:
         raise InputError(f"{path} cannot be read ({reason(error)}); {hint}") from error
     except json.JSONDecodeError as error:
@@ -118,19 +156,3 @@ def _digest(values: Mapping) -> str:
         for name, value in values.items()
     }
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-
-
-def check_writable(path: Path) -> None:
-    """Refuses a file that cannot be written, before the work whose result it is for; leaves nothing behind.
-
-    Raises:
-      InputError: the place is a directory, or a file cannot be made there.
-    """
-    if path.is_dir():
-        raise InputError(f"--out={path}: is a directory; name a file in it")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(f"--out={path}: cannot be written ({reason(error)}); choose another place") from error

@@ -24,7 +24,7 @@ from pathlib import Path
 import jax
 
 from gen_jax.errors import InputError
-from gen_jax.runtime.files import reason, write_whole
+from gen_jax.runtime.files import read_bytes, reason, write_whole
 from gen_jax.version import __version__
 
 PACKAGES = (
@@ -254,9 +254,9 @@ def read_records(path: Path) -> list[dict]:
 def _rows(path, fault):
     """(line, row) of each whole line; `fault` says what is wrong with an object, "" where nothing is."""
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        lines = read_bytes(path).split(b"\n")[:-1]
     except OSError as error:
-        raise InputError(f"cannot read {path} ({error.strerror})") from error
+        raise InputError(f"cannot read {path} ({reason(error)})") from error
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line.decode())

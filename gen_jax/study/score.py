@@ -8,6 +8,7 @@ import numpy as np
 import scipy.stats
 
 from gen_jax.errors import InputError
+from gen_jax.runtime.files import read_bytes, reason
 from gen_jax.study.make import ANSWERS, PAGE
 from gen_jax.version import __version__
 
@@ -278,9 +279,9 @@ def _intervals(node) -> list[dict]:
 
 def _read(path: Path, what: str) -> dict:
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(read_bytes(path).decode())
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}); give the {what} file") from error
+        raise InputError(f"{path} cannot be read ({reason(error)}); give the {what} file") from error
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}); ask for the {what} file again") from error
     if not isinstance(content, dict) or "study" not in content:

@@ -61,6 +61,7 @@ def world(tmp_path_factory):
     (root / "we:ird").mkdir()
     (root / "we:ird/co:nfig.py").write_text("def get_config(word):\n    raise ValueError(word)\n")
     (root / "nothing.py").write_text("x = 1\n")
+    os.mkfifo(root / "pipe")
     (root / "syntax.py").write_text("def get_config(:\n")
     (root / "typo.py").write_text(
         "from gen_jax.config import base\ndef get_config():\n    c = base('vae')\n    c.optimizer.learning_rat = 1.0\n"
@@ -126,6 +127,9 @@ CASES = {
     "bucket to train in": ("train --workdir=gs://bucket/run", "gs://bucket/run: an address"),
     "bucket to read": ("sample gs://bucket/run", "gs:/bucket/run: an address, not a directory of this machine"),
     "bucket to write to": ("sample run --out=s3://bucket/x.png", "s3://bucket/x.png: an address"),
+    "pipe to write to": ("sample run --out=pipe", "--out=pipe: cannot be written (a device or a pipe, no file)"),
+    "page below a file": ("report run --out=nothing.py/x.html", "--out=nothing.py/x.html: cannot be written (Not a directory)"),
+    "answers from a pipe": ("study score pipe --key=pipe", "pipe cannot be read (a device or a pipe, no file); give the key file"),
     "device to inspect": ("inspect /dev/zero", "cannot read /dev/zero (a device or a pipe"),
     "config without get_config": ("train --config=nothing.py", "has no get_config()"),
     "config with a syntax error": ("train --config=syntax.py", "line 1: SyntaxError"),

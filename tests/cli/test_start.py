@@ -20,6 +20,7 @@ from gen_jax.runtime.progress import Progress
 def test_help_and_wrong_flags_import_no_jax():
     """JAX alone takes two seconds on two slow cores; without it each of these takes a tenth of one."""
     asked = ["--help", "--version", "trian", "train --help", "train --wrkdir=x", "sample run --sed=3", "config --jsn"]
+    asked += ["sample no_run", "report no_run", "sample no_run --out=no_run/x"]
     code = f"""
 import contextlib, sys
 from gen_jax.cli.main import main
@@ -30,7 +31,7 @@ print("imported", sorted({{"jax", "numpy", "gen_jax.config"}} & sys.modules.keys
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "imported []"
-    assert len(done.stderr.splitlines()) == 4 and "did you mean --workdir" in done.stderr
+    assert len(done.stderr.splitlines()) == 7 and "did you mean --workdir" in done.stderr
 
 
 def test_opening_a_run_in_python_says_nothing(shared, capfd, caplog):

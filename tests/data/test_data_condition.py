@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -99,3 +100,9 @@ def test_images_are_the_paths_of_files(tmp_path, write):
     path.write_text("no image")
     refused("image", TWIN, str(path), "cannot be decoded (not an image); give an image file")
     refused("image", TWIN, str(tmp_path / "no.png"), "No such file or directory; give an image file")
+
+
+@pytest.mark.parametrize("name, condition, hint", [("image", TWIN, "an image"), ("audio", SPEECH, "a WAV")])
+def test_a_pipe_is_refused_and_not_waited_for(name, condition, hint, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    refused(name, condition, str(tmp_path / "pipe"), f"a device or a pipe, no file; give {hint} file")

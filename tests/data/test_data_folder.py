@@ -192,7 +192,7 @@ def spoiled(root, write):
         "a/empty.jpg": "not an image",
         "b/bomb.png": "Image size (400000000 pixels) exceeds limit",
         "b/gone.png": "a dangling link",
-        "b/pipe.png": "no regular file",
+        "b/pipe.png": "a device or a pipe, no file",
         "b/self.png": "a dangling link",
     }
 

@@ -50,6 +50,18 @@ def test_classification_accuracy_learns_from_samples_and_is_asked_about_real_ima
     assert again["classification_accuracy"] == score
 
 
+def test_what_a_classification_accuracy_takes_is_told(runs, short, tmp_path, monkeypatch):
+    monkeypatch.setenv("GEN_JAX_CACHE", str(tmp_path / "cache"))  # no classifier is kept there yet
+    told = []
+    choices = {"quick": True, "extractor": "random", "images": 90, "classification_accuracy": True}
+    gen_jax.load(runs / "classes").evaluate(**choices, tell=lambda *stage: told.append(stage))
+    drawn = [stage for stage in told if stage[0] == "images of the data set"]
+    assert [done / total for _, done, total in drawn] == [0.0, 1.0]
+    for name in ("folder", "npz"):
+        learned = [stage for stage in told if stage[0] == f"classifier of {name}"]
+        assert learned[0][1] == 0 and learned[-1][1:] == (5, 5)
+
+
 def test_samples_without_labels_or_without_some_class_are_refused(runs, short, capsys):
     assert main(["evaluate", str(runs / "plain"), "--images=20", *FLAGS]) == 2
     assert "needs a model of labels" in capsys.readouterr().err

@@ -2,11 +2,12 @@
 
 import errno
 import json
+import os
 
 import pytest
 
 from gen_jax.errors import InputError
-from gen_jax.runtime.files import read_json, read_sealed, reason, write_sealed
+from gen_jax.runtime.files import read_bytes, read_json, read_sealed, reason, write_sealed, write_whole
 
 VALUES = {"seed": 0, "data": {"path": "/here", "batch_size": 64}, "source": {"run": "runs/1"}, "sizes": [1, 2]}
 
@@ -55,3 +56,11 @@ def test_a_full_disk_is_called_so():
     assert reason(OSError(errno.ENOSPC, "No space left on device")) == "disk full"
     assert reason(OSError(errno.EDQUOT, "Disk quota exceeded")) == "disk full"
     assert reason(OSError(errno.EROFS, "Read-only file system")) == "Read-only file system"
+
+
+def test_a_pipe_is_neither_waited_for_nor_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for use in (read_bytes, lambda path: write_whole(path, b"new")):
+        with pytest.raises(OSError, match="a device or a pipe, no file"):
+            use(tmp_path / "pipe")
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"] and (tmp_path / "pipe").is_fifo()
