@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+import runpy
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -160,9 +162,9 @@ def test_a_run_that_fails_ends_its_profile(tmp_path):
     def failing(program, workdir):
         return Observer(1, lambda state, step: 1 / 0 if step == 3 else None)
 
-    with pytest.raises(Failed):
+    with pytest.raises(Failed) as held:  # what holds the frames of the run, so that no collector ends it
         train(shrunk("vae_digits", tmp_path), tmp_path / "run", observers=[profile(2, 5), failing])
-    assert events(tmp_path / "run")
+    assert held and events(tmp_path / "run")
     jax.profiler.start_trace(tmp_path / "other")  # refused while another is under way
     jax.profiler.stop_trace()
 
@@ -193,3 +195,12 @@ def test_bench_prints_a_roofline_of_each_program(shared, monkeypatch, capsys):
     # Not less than what is certainly read and written: parameters and both moments of Adam.
     parameters = 256 * 32 + 32 + 32 * 8 + 8 + 4 * 32 + 32 + 32 * 256 + 256
     assert moved > 2 * 3 * 4 * parameters
+
+
+def test_the_table_on_paper_is_what_the_script_prints(tmp_path):
+    root = Path(__file__).parents[2]
+    script = runpy.run_path(str(root / "experiments/scaling_on_paper.py"))
+    np.savez(tmp_path / "x.npz", images=np.zeros((500, 28, 28, 1), np.uint8), labels=np.arange(500) % 10)
+    cells = script["row"]("vae_mnist", tmp_path / "x.npz")
+    assert f"| {' | '.join(cells)} |\n" in (root / "docs/scale.md").read_text()
+    assert float(cells[1]) == float(cells[2]), "each network once an update"
