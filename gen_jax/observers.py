@@ -1,10 +1,11 @@
-"""What looks at a run while it trains; here the grids, in evaluation/during_training.py the scores.
+"""What looks at a run while it trains; here grids and a profile, in evaluation/during_training.py the scores.
 
 The loop calls observers and imports none. One is made for a run by a function (program, workdir) -> Observer, before
 anything is written: what cannot be observed is refused then.
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +13,11 @@ import jax
 import numpy as np
 
 from gen_jax.data.images import evenly
+from gen_jax.errors import InputError
 from gen_jax.method import State, variables_of
 from gen_jax.program import Program
 from gen_jax.provenance.pictures import grid, record, write_png
+from gen_jax.runtime import checkpoint
 from gen_jax.sample import of_examples, sampler
 
 GRID = 64
@@ -26,6 +29,7 @@ class Observer(NamedTuple):
     every: int  # updates between two looks, besides that at the end; 0: only at the end
     see: Callable[[State, int], str | None]  # (state, step) -> a line for the terminal
     begin: Callable[[int], None] = lambda step: None  # called once, when the run begins or goes on at `step`
+    end: Callable[[], None] = lambda: None  # called once, however the run ended
 
 
 Maker = Callable[[Program, Path], Observer]
@@ -68,5 +72,45 @@ def grids(every: int) -> Maker:
             return f"  saved {path.relative_to(workdir)}"
 
         return Observer(every, see, begin)
+
+    return make
+
+
+def profile(first: int, last: int) -> Maker:
+    """Records what host and devices do from step `first` to step `last`, in RUN/profile, for XProf and Perfetto.
+
+    The program runs from its start to its end within these steps, so that nothing is compiled in them. Process 0
+    records; each call of the update is a step named "train" with the number of its last update.
+
+    What it returns refuses, by an InputError, steps that the run does not have or has behind it.
+    """
+
+    def make(program: Program, workdir: Path) -> Observer:
+        steps, per_call = program.length[:2]
+        span = f"--profile={first}:{last}"
+        if program.method.step is None:
+            raise InputError(f"{span}: the method makes no updates; leave it out")
+        if not 1 <= first < last <= steps:
+            raise InputError(f"{span}: expected FIRST:LAST with 1 <= FIRST < LAST <= {steps}, the steps of the run")
+        if first % per_call or last % per_call:
+            raise InputError(f"{span}: both must be multiples of train.steps_per_call={per_call}")
+        done = max(checkpoint.committed(workdir / "checkpoints"), default=0)
+        if done >= first:
+            raise InputError(f"{span}: the run goes on from step {done}; choose later steps")
+        tracing = ExitStack()
+        if jax.process_index():
+            return Observer(0, lambda state, step: None)
+
+        def see(state, step):
+            if step == first:
+                jax.block_until_ready(state)
+                tracing.enter_context(jax.profiler.trace(workdir / "profile", create_perfetto_trace=True))
+            if step == last:
+                jax.block_until_ready(state)
+                tracing.close()
+                return f"  profiled steps {first + 1} to {last} in profile/"
+            return None
+
+        return Observer(1, see, end=tracing.close)
 
     return make

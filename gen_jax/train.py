@@ -89,8 +89,9 @@ def train(
             tell(line)
         for observer in watching:
             observer.begin(start)
+            stack.callback(observer.end)
         try:
-            state = loop(program, state, saved, book, progress, tell, watching)
+            state = loop(progress.measuring(program), state, saved, book, progress, tell, watching)
         except NonFinite as error:
             saved.wait()
             message = f"{error}; last good checkpoint {max(saved.steps(), default='none')}"

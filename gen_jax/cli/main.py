@@ -204,13 +204,17 @@ def _verbs():
     train[1].add_argument("--workdir", help="the run directory; default: a new runs/NNNN-...")
     train[1].add_argument("--resume", action="store_true", help="go on with the newest unfinished run of this config")
     train[1].add_argument("--dry_run", action="store_true", help="show shapes, sizes and cost, compile one step, exit")
+    train[1].add_argument("--profile", metavar="FIRST:LAST", help="trace these steps, for XProf and Perfetto")
     train[1].add_argument("--coordinator", help="HOST:PORT of process 0, or auto (Slurm, Cloud TPU, ...)")
     train[1].number("--processes", 1, 2**20, help="how many processes, where --coordinator is an address")
     train[1].number("--process", 0, 2**20, help="which one this is, from 0")
     show = on_config("config", verbs.show_config, "Show the resolved config: every field with its type and meaning.")
     show[1].add_argument("--json", action="store_true", help="as JSON")
+    bench = on_config("bench", verbs.bench, "Measure the update of a run or a config: a roofline line.")
+    bench[1].add_argument("run", nargs="?", help="a run directory, in place of a config")
     yield train
     yield show
+    yield bench
     yield verb("list", verbs.show_list, "List methods, objectives, networks, data sets and configs.")
     prepare = verb("prepare", verbs.prepare, "Put a TFDS data set on disk in ArrayRecord form (needs TensorFlow).")
     prepare[1].add_argument("name", help="as TFDS calls it: mnist, cifar10, ...")

@@ -25,11 +25,13 @@ def train(arguments):
     from gen_jax.config.load import split_name
     from gen_jax.evaluation.during_training import observers
     from gen_jax.length import length
+    from gen_jax.observers import profile
     from gen_jax.runtime import logbook
     from gen_jax.runtime.directory import check_same_run, newest_unfinished
     from gen_jax.train import Failed, train
 
     overrides = dict(arguments.overrides)
+    watching = [*observers(config), *([profile(*_steps(arguments.profile))] if arguments.profile else [])]
     if arguments.dry_run:
         from gen_jax.cli.dry_run import describe
 
@@ -56,7 +58,7 @@ def train(arguments):
         short = "-".join(f"{path.rpartition('.')[2]}{value}" for path, value in overrides.items())
         workdir = logbook.create(RUNS, name + (f"-{short}" if short else ""))
     try:
-        train(config, workdir, observers=observers(config), say=True, name=arguments.config, overrides=overrides)
+        train(config, workdir, observers=watching, say=True, name=arguments.config, overrides=overrides)
     except Failed as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -83,6 +85,29 @@ def _remove_empty(workdir):
     for path in sorted(workdir.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     workdir.rmdir()
+
+
+def _steps(text):
+    """(100, 105) of --profile=100:105."""
+    first, colon, last = text.partition(":")
+    if not (colon and first.isdecimal() and last.isdecimal()):
+        raise InputError(f"--profile={text}: expected FIRST:LAST, two steps, as in 100:105")
+    return int(first), int(last)
+
+
+def bench(arguments):
+    """Prints a roofline line of the update."""
+    from gen_jax.cli.bench import rooflines
+    from gen_jax.runtime.compilation import enable_cache
+    from gen_jax.saved import known
+
+    enable_cache()
+    home = Path(arguments.run) if arguments.run else None
+    if home and (arguments.overrides or arguments.config != "gan_digits"):
+        raise InputError(f"{home} has its own config; leave --config out")
+    for line in rooflines(known(home).config if home else _config(arguments), home):
+        print(line, flush=True)
+    return 0
 
 
 def show_config(arguments):

@@ -15,6 +15,7 @@ XLA's own `cost_analysis` counts the body of a scan once, and what it counts dep
 """
 
 import math
+from collections import Counter
 
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +42,21 @@ def count(jaxpr: ClosedJaxpr | Jaxpr) -> float:
     jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
     live, _ = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     return float(_total(live))
+
+
+def operands(jaxpr: ClosedJaxpr | Jaxpr) -> str | None:
+    """The type of the operands of most products and convolutions, by their work: "float32", ...; None without any."""
+    found = Counter()
+
+    def walk(jaxpr, times):
+        for eqn in jaxpr.eqns:
+            if eqn.primitive.name in ("dot_general", "conv_general_dilated"):
+                found[eqn.invars[0].aval.dtype.name] += times * _cost(eqn)
+            for inner in jaxprs_in_params(eqn.params):
+                walk(getattr(inner, "jaxpr", inner), times * eqn.params.get("length", 1))
+
+    walk(getattr(jaxpr, "jaxpr", jaxpr), 1)
+    return max(found, key=found.get, default=None)
 
 
 def _total(jaxpr) -> int:

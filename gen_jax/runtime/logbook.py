@@ -217,7 +217,7 @@ def cut(paths: Sequence[Path], step: int) -> None:
       InputError: a damaged row before them; no file has been changed.
     """
     early = lambda found: found[1]["step"] <= step
-    kept = {path: [*itertools.takewhile(early, _rows(path, _row_fault))] for path in paths if path.exists()}
+    kept = {path: [*itertools.takewhile(early, _rows(path, _fault_of(path)))] for path in paths if path.exists()}
     for path, found in kept.items():
         write_whole(path, b"".join(line for line, _ in found))
 
@@ -236,10 +236,12 @@ def append_rows(path: Path, rows: list[dict]) -> None:
 def read_rows(path: Path) -> list[dict]:
     """The rows of metrics.jsonl or timing.jsonl: `step`, and numbers. A last line still being written is left out.
 
+    What the clock could not measure is None in timing.jsonl.
+
     Raises:
       InputError: a damaged row; the message names the file and the line.
     """
-    return [row for _, row in _rows(path, _row_fault)]
+    return [row for _, row in _rows(path, _fault_of(path))]
 
 
 def read_records(path: Path) -> list[dict]:
@@ -282,6 +284,12 @@ def _row_fault(row):
     if not _whole(row.get("step")):
         return f"step {row['step']!r} is no whole number" if "step" in row else "it has no step"
     return next((f"{name} is no number: {value!r}" for name, value in row.items() if not _number(value)), "")
+
+
+def _fault_of(path):
+    if path.name != "timing.jsonl":
+        return _row_fault
+    return lambda row: _row_fault({name: value for name, value in row.items() if value is not None or name == "step"})
 
 
 # What a record may hold -> whether it must, and what it must be. The rest is the record's own.

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 from tqdm import tqdm
 
+from gen_jax.runtime.performance import Meter, told
 from gen_jax.version import __version__
 
 PLAIN_EVERY = 10.0
@@ -54,7 +55,8 @@ class Progress:
         self._total, self._start, self._batch_size, self._show = total, start, batch_size, show
         self._began = self._plain_at = time.monotonic()
         self._paused = 0.0
-        self._metrics = ""
+        self._metrics = self._speed = ""
+        self._meter = None
         self._bar = _bar(total, start, show)
         self.images_per_second = 0.0
 
@@ -63,10 +65,17 @@ class Progress:
         if self._show:
             self._bar.write(line, file=sys.stderr)
 
+    def measuring(self, program):
+        """The Program, with a clock at its update; `timing` then tells what it showed."""
+        self._meter = Meter(program, self._start)
+        return self._meter.program
+
     def pause(self, began: float) -> float:
         """Takes the time since `began`, spent on something else (compiling, drawing), out of the rate; returns it."""
         seconds = time.monotonic() - began
         self._paused += seconds
+        if self._meter:
+            self._meter.pause(seconds)
         return seconds
 
     def elapsed(self) -> float:
@@ -76,7 +85,10 @@ class Progress:
     def timing(self, step: int) -> dict:
         """A row of timing.jsonl."""
         rate = round(self.images_per_second, 1)
-        return {"step": step, "seconds": round(self.elapsed(), 3), "images_per_second": rate}
+        row = self._meter.row() if self._meter else {}
+        self._speed = f" | {speed}" if row and (speed := told(row)) else self._speed
+        short = {name: float(f"{x:.4g}") if isinstance(x, float) else x for name, x in row.items()}
+        return {"step": step, "seconds": round(self.elapsed(), 3), "images_per_second": rate, **short}
 
     def metrics(self, row: dict) -> None:
         """The latest numbers, shown with the next update."""
@@ -91,7 +103,7 @@ class Progress:
         left = duration((self._total - step) / rate) if rate else "?"
         line = (
             f"step {step:>{len(str(self._total))}}/{self._total} {100 * step // self._total:>3}%"
-            f" | {self.images_per_second:,.0f} img/s | eta {left} | {self._metrics}"
+            f" | {self.images_per_second:,.0f} img/s{self._speed} | eta {left} | {self._metrics}"
         )
         if not self._bar.disable:
             self._bar.set_description_str(line, refresh=False)

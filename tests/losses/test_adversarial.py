@@ -85,14 +85,6 @@ def test_minimax_is_zero_sum_in_the_term_that_the_generator_moves():
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_losses_and_gradients_are_finite_at_extreme_logits(name):
-    real, fake = (x.ravel() for x in jnp.meshgrid(*[jnp.array([-1e4, -89.0, 0.0, 89.0, 1e4])] * 2))
-    losses = jax.jit(OBJECTIVES[name])(real, fake)
-    slopes = jax.jit(jax.jacrev(OBJECTIVES[name], argnums=(0, 1)))(real, fake)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((losses, slopes)))
-
-
-@pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_generator_of_a_sure_critic_learns_in_all_games_but_minimax(name):
     def loss(fake):
         return OBJECTIVES[name](jnp.full(1, 30.0), fake).generator[0]

@@ -51,8 +51,3 @@ def test_never_negative_and_keeps_the_shape():
     kl = divergences.gaussian_kl(mean, log_std)
     assert kl.shape == (64, 4, 4, 8)
     assert kl.min() > -1e-7
-
-
-def test_gradients_are_finite_for_a_collapsed_posterior():
-    slopes = jax.grad(lambda m, s: divergences.gaussian_kl(m, s).sum(), argnums=(0, 1))
-    assert all(np.isfinite(s).all() for s in slopes(f32([[1e4, 0.0]]), f32([[-1e4, 20.0]])))

@@ -21,6 +21,7 @@ from gen_jax.methods import forest
 from gen_jax.program import build
 from gen_jax.runtime import mesh as meshes
 from gen_jax.sample import sampler
+from gen_jax.testing import check_sampler
 
 BINARY = np.array([0, 255])
 PLAIN = {
@@ -198,13 +199,21 @@ def test_likelihood_is_that_of_predict_proba(tmp_path):
     np.testing.assert_allclose(log_prob(method, variables, images), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_samples_follow_the_table_of_all_images(temperature, tmp_path):
+def test_samples_have_the_probabilities_that_log_prob_gives(tmp_path):
+    method, variables, _ = grown(tmp_path, correlated(100, 2, 3))
+    sample = jax.jit(
+        lambda key, count: method.sample(variables, jax.random.split(key, count), {}, 1.0), static_argnums=1
+    )
+    images = every_image(2, 3) / np.float32(255)
+    check_sampler(lambda x: method.log_prob(variables, x, {}), sample, support=images, draws=4000)
+
+
+def test_samples_follow_the_table_of_all_images_at_a_temperature(tmp_path):
     method, variables, _ = grown(tmp_path, correlated(100, 2, 3))
     table = np.exp(log_prob(method, variables, every_image(2, 3)))
-    images = jax.jit(method.sample)(variables, randomness.image_keys(np.arange(4000)), {}, temperature)
+    images = jax.jit(method.sample)(variables, randomness.image_keys(np.arange(4000)), {}, 0.5)
     assert images.shape == (4000, 2, 3, 1) and images.dtype == np.float32
-    check_frequencies(np.asarray(images), walked(table, 6, power=1 / temperature))
+    check_frequencies(np.asarray(images), walked(table, 6, power=2))
 
 
 def test_temperature_zero_takes_the_most_likely_level(tmp_path):

@@ -14,13 +14,16 @@ import gen_jax
 from gen_jax import randomness
 from gen_jax.cli.main import main
 from gen_jax.errors import InputError
-from gen_jax.method import variables_of
+from gen_jax.method import Variables, variables_of
+from gen_jax.methods import random_pixels
 from gen_jax.methods.random_pixels import RIDGE
 from gen_jax.program import build
 from gen_jax.runtime import mesh
 from gen_jax.sample import sampler
+from gen_jax.testing import check_sampler
 
 SIDE = 8
+EVERY_PAIR = {"support": np.stack(np.meshgrid(*[np.arange(4) / 3] * 2), -1).reshape(-1, 2)}
 
 
 @pytest.fixture
@@ -76,6 +79,23 @@ def test_marginal_is_the_histogram_of_each_pixel(binarize, levels, images, tmp_p
     spread = np.sqrt(truth @ values**2 - mean**2)
     assert (np.abs(drawn.reshape(4000, -1).mean(0) - mean) < 4.5 * spread / np.sqrt(4000)).all()
     assert np.isin(np.rint(drawn * 255), np.rint(values * 255)).all()
+
+
+@pytest.mark.parametrize("kind", ["uniform", "marginal", "gaussian"])
+def test_draws_have_the_probabilities_that_log_prob_gives(kind):
+    """Over all images of two pixels and four levels; of the gaussian, over one pixel far from black and white."""
+    shape = (1, 1, 1) if kind == "gaussian" else (1, 2, 1)
+    log_p = jax.nn.log_softmax(np.random.default_rng(0).normal(size=(1, 2, 4)).astype(np.float32))
+    method, pixels, where = {
+        "uniform": lambda: (random_pixels.uniform(shape, 4), {}, EVERY_PAIR),
+        "marginal": lambda: (random_pixels.marginal(shape, 4, {}), {"log_p": log_p}, EVERY_PAIR),
+        "gaussian": lambda: (random_pixels.gaussian(shape, {}), {"mean": np.full((1, 1), 0.5, np.float32),
+                             "factor": np.full((1, 1, 1), 0.05, np.float32)}, {"interval": (0.2, 0.8)}),
+    }[kind]()  # fmt: skip
+    variables = Variables({}, {"pixels": pixels})
+    event = (2,) if shape[1] == 2 else ()
+    sample = lambda key, count: method.sample(variables, jax.random.split(key, count), {}, 1.0).reshape(-1, *event)
+    check_sampler(lambda x: method.log_prob(variables, x.reshape(-1, *shape), {}), sample, **where)
 
 
 def test_marginal_at_temperature_zero_is_the_most_frequent_level(images, tmp_path):

@@ -18,6 +18,7 @@ VERBS = {
     "export-dataset": ["--count=4"],
     "report": [],
     "detect": ["--count=50"],
+    "bench": [],
 }
 # Verb -> what a method must have for it.
 NEEDS = {
@@ -28,12 +29,14 @@ NEEDS = {
     "export-dataset": lambda method: method.sample,
     "report": lambda method: True,
     "detect": lambda method: method.sample,
+    "bench": lambda method: method.step,
 }
 
 
 @pytest.fixture
-def quick_detectors(monkeypatch):
-    """Classifiers of two steps."""
+def quick(monkeypatch):
+    """Classifiers of two steps, and five calls of an update."""
+    monkeypatch.setattr("gen_jax.cli.bench.SECONDS", 0.0)
     from gen_jax.config import load
     from gen_jax.evaluation import detect
 
@@ -42,7 +45,7 @@ def quick_detectors(monkeypatch):
 
 
 @pytest.mark.parametrize("name", each())
-def test_works_or_says_why_in_one_line(name, shared, tmp_path, capsys, quick_detectors):
+def test_works_or_says_why_in_one_line(name, shared, tmp_path, capsys, quick):
     run = tmp_path / name
     shutil.copytree(run_of(name, shared), run)
     method = gen_jax.load(run).method
