@@ -1,0 +1,170 @@
+"""Searches by Optuna: each trial once, whatever is killed; nothing drawn twice."""
+
+import json
+import time
+
+import pytest
+from sweeps import kill_one_worker_then_the_parent, parent, starts, table
+
+from gen_jax.cli.main import main
+from gen_jax.sweep import plan as plans
+
+optuna = pytest.importorskip("optuna", reason="Optuna, of the extra sweep, is not there")
+from gen_jax.sweep.search import Search, mend  # noqa: E402
+
+pytestmark = pytest.mark.extra
+RATE = "--config.optimizer.learning_rate=log(1e-5,1e-1)"
+SEARCH = ["--config=vae_digits", RATE, "--config.train.steps=4", "--metric=loss"]
+
+
+def study(folder):
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / "study.journal")))
+    return optuna.load_study(study_name=plans.read(folder).study, storage=storage)
+
+
+def test_a_search_tries_as_many_as_asked_and_goes_on(tmp_path, fake, capsys):
+    sweep = ["sweep", str(tmp_path / "s"), *SEARCH, "--config.model.latent_size=int(2,8)", "--seeds=2"]
+    assert main([*sweep, "--trials=3", "--parallel=2"]) == 0
+    assert main([*sweep, "--trials=3"]) == 0
+    assert main([*sweep, "--trials=5"]) == 2, "more only when asked"
+    assert main([*sweep, "--trials=5", "--extend"]) == 0
+    found = study(tmp_path / "s").trials
+    assert [t.number for t in found] == list(range(5)) and {t.state.name for t in found} == {"COMPLETE"}
+    assert len(starts(tmp_path / "s")) == 10 and all(steps == [0] for steps in starts(tmp_path / "s").values())
+    rates = [t.params["optimizer.learning_rate"] for t in found]
+    assert len(set(rates)) == 5 and all(1e-5 <= rate <= 1e-1 for rate in rates)
+    rows = {int(row["cell"]): row for row in table(tmp_path / "s")}
+    for trial in found:
+        assert float(rows[trial.number]["learning_rate"]) == rates[trial.number], "written exactly"
+        assert float(rows[trial.number]["mean"]) == trial.value
+    best = json.loads((tmp_path / "s/best.json").read_text())
+    assert best["mean"] == min(t.value for t in found)
+    capsys.readouterr()
+    assert main(["sweep", str(tmp_path / "s"), "--status"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "10 runs: 10 done"
+
+
+def test_what_is_drawn_is_a_function_of_the_seed_and_the_trial(tmp_path, fake):
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert main(["sweep", str(tmp_path / folder), *SEARCH, f"--config.seed={seed}", "--trials=3"]) == 0
+    drawn = [[t.params for t in study(tmp_path / folder).trials] for folder in "abc"]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_torn_journal_is_mended_and_no_lock_is_waited_for(tmp_path, fake):
+    sweep = ["sweep", str(tmp_path / "s"), *SEARCH]
+    assert main([*sweep, "--trials=2"]) == 0
+    journal = tmp_path / "s/study.journal"
+    whole = journal.read_bytes()
+    with open(journal, "ab") as file:
+        file.write(b'{"op_code": 4, "worker_id": "x", "tri')
+    (tmp_path / "s/study.journal.lock").symlink_to(journal)
+    began = time.monotonic()
+    assert main([*sweep, "--trials=3", "--extend"]) == 0
+    assert time.monotonic() - began < 15, "Optuna alone waits 30 s for a lock that a kill left"
+    assert journal.read_bytes().startswith(whole) and b'"tri{' not in journal.read_bytes()
+    assert len(study(tmp_path / "s").trials) == 3
+
+
+def test_mending_leaves_a_whole_journal(tmp_path):
+    (tmp_path / "j").write_bytes(b"a\nb\n")
+    mend(tmp_path / "j")
+    assert (tmp_path / "j").read_bytes() == b"a\nb\n"
+    mend(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_trial_that_a_kill_left_half_asked_for_is_completed(tmp_path):
+    """The parent may die after the storage has the trial's number and before it has its numbers."""
+    words = [("optimizer.learning_rate", "log(1e-5,1e-1)"), ("model.latent_size", "int(2,8)")]
+    plan = plans.asked("vae_digits", words, trials=2, metric="loss", direction="min")
+    (tmp_path / "s").mkdir()
+    plans.write(tmp_path / "s", plan)
+    half = Search(plan, tmp_path / "s")._study.ask()
+    rate = half.suggest_float("optimizer.learning_rate", 1e-5, 1e-1, log=True)
+    ((number, cell),) = Search(plan, tmp_path / "s").cells()
+    assert number == 0 and dict(cell)["optimizer.learning_rate"] == repr(rate) and "model.latent_size" in dict(cell)
+    assert Search(plan, tmp_path / "s").cells() == [(0, cell)]
+    search = Search(plan, tmp_path / "s")
+    assert search.ask()[0] == 1 and search.ask() is None
+
+
+SPACE = """
+def space(trial):
+    rate = trial.suggest_float("rate", 1e-5, 1e-1, log=True)
+    width = trial.suggest_categorical("width", [16, 32])
+    return {"optimizer.learning_rate": rate, "model.encoder.widths": (width, width), "model.decoder.widths": (width,)}
+"""
+
+
+def test_a_space_in_python(tmp_path, fake, capsys):
+    (tmp_path / "space.py").write_text(SPACE)
+    sweep = ["sweep", str(tmp_path / "s"), "--config=vae_digits", f"--space={tmp_path / 'space.py'}", "--metric=loss"]
+    assert main([*sweep, "--trials=2"]) == 0
+    assert all(run.partition("-")[2].startswith("learning_rate=") for run in starts(tmp_path / "s"))
+    assert {t.params["width"] for t in study(tmp_path / "s").trials} <= {16, 32}
+    (tmp_path / "space.py").write_text(SPACE.replace("1e-1", "1e-2"))
+    assert main([*sweep, "--trials=2"]) == 2
+    assert "its --space file has changed" in capsys.readouterr().err
+    (tmp_path / "bad.py").write_text("def space(trial):\n    return 1 / 0\n")
+    sweep[1], sweep[3] = str(tmp_path / "b"), f"--space={tmp_path / 'bad.py'}"
+    assert main([*sweep, "--trials=2"]) == 2
+    assert "bad.py fails: ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_pruned_runs_are_told_and_can_go_on(tmp_path, fake, capsys, monkeypatch):
+    """Worse than the median at some step: stopped, saved, told to the study; `gen-jax train` goes on with it."""
+    monkeypatch.setattr("gen_jax.sweep.drive.WATCH", 0.05)
+    fake({"*": {"pause": 0.1}})
+    cells = ", ".join(f"{{'optimizer.learning_rate': {rate}}}" for rate in (1e-3, 1.1e-3, 1.2e-3, 1.3e-3, 1e-1))
+    (tmp_path / "space.py").write_text(f"space = [{cells}]")
+    sweep = ["sweep", str(tmp_path / "s"), "--config=vae_digits", "--config.train.steps=8", "--metric=loss"]
+    assert main([*sweep, f"--space={tmp_path / 'space.py'}", "--prune=median"]) == 0
+    states = [row["state"] for row in table(tmp_path / "s")]
+    assert states == ["done"] * 4 + ["pruned"]
+    (pruned,) = (tmp_path / "s/trials").glob("*/PRUNED.txt")
+    assert "the median of 4 others is" in pruned.read_text() and list(pruned.parent.glob("checkpoints/*"))
+    assert main([*sweep, f"--space={tmp_path / 'space.py'}"]) == 0
+    assert list(starts(tmp_path / "s").values()) == [[0]] * 5, "it stays pruned"
+
+
+def test_a_search_prunes(tmp_path, fake, monkeypatch):
+    monkeypatch.setattr("gen_jax.sweep.drive.WATCH", 0.05)
+    fake({"*": {"pause": 0.1}})
+    sweep = ["sweep", str(tmp_path / "s"), *SEARCH[:2], "--config.train.steps=9", "--metric=loss", "--prune=halving"]
+    assert main([*sweep, "--trials=6", "--parallel=2"]) == 0
+    found = study(tmp_path / "s").trials
+    states = [t.state.name for t in found]
+    assert set(states) == {"COMPLETE", "PRUNED"} and len(states) == 6
+    pruned = found[states.index("PRUNED")]
+    assert pruned.intermediate_values and max(pruned.intermediate_values) < 9
+
+
+SIXTEEN = [*SEARCH, "--trials=16", "--config.train.checkpoint_every=1"]
+
+
+def test_sixteen_trials_finish_once_though_a_worker_and_the_parent_are_killed(tmp_path, fake):
+    fake({"*": {"pause": 0.15}})
+    kill_one_worker_then_the_parent(tmp_path / "s", SIXTEEN)
+    assert main(["sweep", str(tmp_path / "s"), *SIXTEEN, "--parallel=3"]) == 0
+    found = study(tmp_path / "s").trials
+    assert len(found) == 16 and {t.state.name for t in found} == {"COMPLETE"}
+    counted = starts(tmp_path / "s")
+    assert sorted(map(len, counted.values())) == [1] * 15 + [2]
+    assert [steps for steps in counted.values() if len(steps) == 2][0][1] > 0
+    assert len({t.params["optimizer.learning_rate"] for t in found}) == 16
+
+
+def test_two_parents_share_a_storage(tmp_path, fake):
+    """A database on this disk stands for a server here: each trial is run by one of the two."""
+    fake({"*": {"pause": 0.1}})
+    words = [*SEARCH, "--trials=8", f"--storage=sqlite:///{tmp_path / 'study.db'}"]
+    first = parent(tmp_path / "s", *words)
+    while not list(tmp_path.glob("s/trials/*/starts")):
+        assert first.poll() is None, first.stderr.read()
+        time.sleep(0.05)
+    assert main(["sweep", str(tmp_path / "s"), *words]) == 0
+    assert first.communicate()[1] and first.returncode == 0
+    assert list(starts(tmp_path / "s").values()) == [[0]] * 8
+    found = optuna.load_study(study_name=plans.read(tmp_path / "s").study, storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert [t.state.name for t in found.trials] == ["COMPLETE"] * 8

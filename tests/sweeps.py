@@ -1,0 +1,62 @@
+"""Sweeps whose runs are fakes, in this process or in one of their own that a test may kill."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+FAKE = (sys.executable, str(Path(__file__).parent / "sweep/fake_train.py"))
+
+
+def starts(folder):
+    """Run -> the steps that it was started from."""
+    found = sorted((folder / "trials").glob("*/starts"))
+    return {file.parent.name: [int(line) for line in file.read_text().split()] for file in found}
+
+
+def table(folder):
+    with open(folder / "table.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def parent(folder, *words, program=None, **environment):
+    """A `gen-jax sweep` in a process of its own; its runs are fakes unless a program is given."""
+    code = f"import sys; from gen_jax.sweep import workers; workers.PROGRAM = {program or FAKE!r}\n"
+    code += "from gen_jax.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", code, "sweep", str(folder), *words]
+    return subprocess.Popen(words, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
+
+
+def until(condition, process):
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+
+
+def child_pids(process):
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def kill_one_worker_then_the_parent(folder, grid, program=None, workers=3, **environment):
+    """Returns the run whose worker was killed, having killed its parent too."""
+    driver = parent(folder, *grid, f"--parallel={workers}", program=program, **environment)
+    saved = lambda: sorted(folder.glob("trials/*/checkpoints/*[0-9]"))
+    until(saved, driver)
+    (victim,) = [pid for pid in child_pids(driver) if str(saved()[0].parent.parent) in _command(pid)] or [None]
+    if victim:
+        os.kill(victim, signal.SIGKILL)
+    until(lambda: len(list(folder.glob("trials/*/DONE"))) >= 2 and len(child_pids(driver)) == workers, driver)
+    driver.kill()
+    driver.wait()
+    driver.stderr.close()
+    return saved()[0].parent.parent.name
+
+
+def _command(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
