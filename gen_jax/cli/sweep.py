@@ -96,12 +96,20 @@ def _drive(plan, folder, arguments):
         print(f"stopped, saved; go on with: {command('sweep', folder)}", file=sys.stderr)
         return 128 + stopped
     found = results.collect(plan, list(driver.cells.values()))
+    _report(plan, folder, found)
     print(results.as_text(found))
     failed = sum(state == "failed" for state, _ in driver.over.values())
     tell(results.told(folder, found))
     if failed:
         print(f"error: {failed} of {len(driver.over)} runs failed; {folder / 'table.csv'} says why", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _report(plan, folder, found):
+    from gen_jax.sweep import page
+    from gen_jax.sweep.search import importance
+
+    page.write(folder, plan, found, importance(found))
 
 
 def _status(folder):
