@@ -91,6 +91,10 @@ class Driver:
         if number not in self.cells:
             self.cells[number] = runs_of(self.plan, self.folder, number, cell)
             self.waiting += self.cells[number]
+            # One seed that was pruned is its cell: the others are not begun.
+            why = next((now.why for run in self.cells[number] if (now := seen(run.path)).state == "pruned"), "")
+            if why:
+                self.pruning[number] = why
 
     def run(self) -> int:
         """Drives to the end. Returns the number of the signal that stopped it, 0 where none did.
@@ -151,14 +155,13 @@ class Driver:
         claim = workers.claim(run)
         if claim is None:
             return
-        with_claim = seen(run.path)  # it may have ended between the two
-        why = with_claim.why or self.pruning.get(run.cell, "")
-        if with_claim.state == "done":
+        now = seen(run.path)  # it may have ended between the two
+        why = now.why or self.pruning.get(run.cell, "")
+        if now.state == "done":
             self.settle(run, "done")
-        elif with_claim.state == "pruned" or run.cell in self.pruning:
-            self.pruning.setdefault(run.cell, why)
+        elif run.cell in self.pruning:
             self.settle(run, "pruned", why)
-        elif with_claim.state == "failed" and hopeless(why):
+        elif now.state == "failed" and hopeless(why):
             self.settle(run, "failed", why)
         elif not held(run.path / "lock"):  # by a gen-jax train of somebody else
             self.waiting.remove(run)
@@ -212,7 +215,7 @@ class Driver:
             has = ", ".join(logged(run.path)) or "none"
             raise InputError(f"--metric={self.metric}: no run logs it; {run.name}, which is done, has: {has}")
         said = f" · {self.metric} {value:.4g}" if value is not None else f": {why}" if why else ""
-        total = sum(map(len, self.cells.values()))
+        total = max(self.plan.trials, len(self.cells)) * self.plan.seeds
         self.tell(f"{run.name} {state}{said} · {len(self.over)}/{total}")
         runs = self.cells[run.cell]
         if all(r in self.over for r in runs):

@@ -14,7 +14,7 @@ from gen_jax.errors import InputError
 from gen_jax.report.figures import Curve, data_uri, label, limits, number, thinned, ticks
 from gen_jax.runtime.logbook import write_text
 from gen_jax.sweep.grammar import short_names
-from gen_jax.sweep.plan import Plan
+from gen_jax.sweep.plan import Plan, brief
 from gen_jax.sweep.prune import mean_curve
 from gen_jax.sweep.results import Cell, Results
 from gen_jax.sweep.state import curve
@@ -74,7 +74,7 @@ def _table(results):
     head = ["", "cell", *names.values(), results.metric or "value", "+-", "seeds", ""]
     rows = []
     for cell in results.cells:
-        swept = "".join(f"<td>{escape(dict(cell.swept).get(path, ''))}</td>" for path in names)
+        swept = "".join(f"<td>{escape(brief(dict(cell.swept).get(path, '')))}</td>" for path in names)
         done = sum(row.seen.state == "done" for row in cell.rows)
         why = next((row.seen.why for row in cell.rows if row.seen.why and row.seen.state != "done"), "")
         rows.append(
@@ -98,7 +98,8 @@ def _parallel(results):
     width, height, left, right, top, bottom = 720, 300, 60, 60, 34, 16
     columns = [*names, None]
     across = [left + (width - left - right) * i / (len(columns) - 1) for i in range(len(columns))]
-    parts, places = [], []
+    parts, words_on_top, places = [], [], []
+    readable = 'style="paint-order: stroke; stroke: var(--paper); stroke-width: 5"'
     for x, path in zip(across, columns, strict=True):
         values = [cell.mean if path is None else dict(cell.swept).get(path, "") for cell in cells]
         where, marks = _axis(values)
@@ -111,12 +112,13 @@ def _parallel(results):
         anchor, shift = ("start", 6) if path is None else ("end", -6)
         for text, share in marks:
             at = f'x="{x + shift:.1f}" y="{y(share) + 4:.1f}"'
-            parts.append(f'<text {at} text-anchor="{anchor}">{escape(text[:14])}</text>')
+            words_on_top.append(f'<text {at} text-anchor="{anchor}" {readable}>{escape(text[:14])}</text>')
     for i, cell in enumerate(cells):
         points = "L".join(f"{x:.1f} {column[i]:.1f}" for x, column in zip(across, places, strict=True))
-        told = ", ".join(f"{names[path]}={text}" for path, text in cell.swept)
+        told = ", ".join(f"{names[path]}={brief(text)}" for path, text in cell.swept)
         title = f"<title>{escape(f'{told}: {results.metric} {number(cell.mean)}')}</title>"
         parts.append(f'<path class="{"line" if cell.rank == 1 else "raw"}" d="M{points}">{title}</path>')
+    parts += words_on_top
     best = cells[-1]
     words = f"Parallel coordinates of {len(cells)} cells; best: " + ", ".join(f"{p}={t}" for p, t in best.swept)
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words)}">{"".join(parts)}</svg>'
@@ -179,7 +181,7 @@ def _curves(results):
     names = _fields(results)
     for cell, one in drawn[::-1]:
         points = "L".join(f"{x(one.steps[i]):.1f} {y(one.values[i]):.1f}" for i in thinned(len(one.steps), 300))
-        told = ", ".join(f"{names[path]}={text}" for path, text in cell.swept) or f"cell {cell.number}"
+        told = ", ".join(f"{names[path]}={brief(text)}" for path, text in cell.swept) or f"cell {cell.number}"
         parts.append(
             f'<path class="{"line" if cell.rank == 1 else "raw"}" d="M{points}"><title>{escape(told)}</title></path>'
         )
@@ -198,7 +200,7 @@ def _samples(results):
                 picture = np.asarray(image.convert("RGB"))
         except (IndexError, OSError, ValueError, SyntaxError):  # none was drawn, or it cannot be read
             continue
-        told = ", ".join(f"{names[path]}={text}" for path, text in cell.swept)
+        told = ", ".join(f"{names[path]}={brief(text)}" for path, text in cell.swept)
         caption = f"<b>{cell.rank}.</b> {escape(told)} · {escape(results.metric)} {number(cell.mean)}"
         uri = data_uri([picture], _PICTURES // _SHOWN)
         figures.append(

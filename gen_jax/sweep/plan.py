@@ -194,7 +194,7 @@ def _run(plan, folder, number, cell, seed):
     own = dict(cell).get("seed")  # a cell that names its seed has that one
     seeded = () if own is not None else (("seed", str(seed)),)
     names = grammar.short_names([path for path, _ in cell])
-    parts = [f"{names.get(path, path)}={_brief(text)}" for path, text in (*cell, *seeded)]
+    parts = [f"{names.get(path, path)}={brief(text)}" for path, text in (*cell, *seeded)]
     name = re.sub(r"[^A-Za-z0-9_.=,+-]+", "-", ",".join(parts))
     name = f"{number:04d}-{name if len(name) <= 100 else f'{name[:80]}...,{parts[-1]}'}"
     fixed = [pair for pair in plan.fixed if pair[0] != "seed" or own is None]
@@ -204,7 +204,7 @@ def _run(plan, folder, number, cell, seed):
     return Run(number, int(own) if own is not None else seed, cell, path, folder / "logs" / name, words)
 
 
-def _brief(text):
+def brief(text: str) -> str:
     """A number in four digits, a path by its name."""
     try:
         return f"{float(text):.4g}" if len(text) > 6 else text

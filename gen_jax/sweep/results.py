@@ -15,7 +15,7 @@ from gen_jax.command import command
 from gen_jax.runtime.files import read_json, read_sealed
 from gen_jax.runtime.logbook import write_json, write_text
 from gen_jax.sweep.grammar import Overrides, short_names
-from gen_jax.sweep.plan import Plan, Run
+from gen_jax.sweep.plan import Plan, Run, brief
 from gen_jax.sweep.state import Seen, final, held, logged, seen
 
 
@@ -49,7 +49,7 @@ class Results(NamedTuple):
 
 def collect(plan: Plan, cells: Sequence[Sequence[Run]]) -> Results:
     """Reads every run directory and ranks the cells."""
-    states = {run: seen(run.path) for runs in cells for run in runs}
+    states = {run: state for runs in cells for run, state in _seen(runs).items()}
     metric = plan.metric or _own_metric(states)
     direction = plan.direction or direction_of(metric)
     found = []
@@ -64,6 +64,13 @@ def collect(plan: Plan, cells: Sequence[Sequence[Run]]) -> Results:
     ranked = [cell._replace(rank=i) for i, cell in enumerate(whole, 1)]
     rest = [cell._replace(rank=None) for cell in found if cell not in whole]
     return Results(metric, direction, (*ranked, *rest))
+
+
+def _seen(runs):
+    """The states of a cell's runs: where one seed was pruned, so are those that are not done."""
+    states = {run: seen(run.path) for run in runs}
+    pruned = next((state for state in states.values() if state.state == "pruned"), None)
+    return {run: pruned if pruned and state.state in ("new", "begun") else state for run, state in states.items()}
 
 
 def _row(run, state, metric):
@@ -150,7 +157,7 @@ def as_text(results: Results) -> str:
     lines = [["", "cell", *names.values(), results.metric or "value", *(["+-"] if several else []), "runs"]]
     number = lambda value: "" if value is None else f"{value:.4g}"
     for cell in results.cells:
-        swept = [dict(cell.swept).get(path, "") for path in paths]
+        swept = [brief(dict(cell.swept).get(path, "")) for path in paths]
         spread = [number(cell.spread)] if several else []
         rank = str(cell.rank or "")
         lines.append([rank, f"{cell.number:04d}", *swept, number(cell.mean), *spread, _states(cell)])

@@ -126,6 +126,11 @@ def test_pruned_runs_are_told_and_can_go_on(tmp_path, fake, capsys, monkeypatch)
     assert "the median of 4 others is" in pruned.read_text() and list(pruned.parent.glob("checkpoints/*"))
     assert main([*sweep, f"--space={tmp_path / 'space.py'}"]) == 0
     assert list(starts(tmp_path / "s").values()) == [[0]] * 5, "it stays pruned"
+    more = [*sweep, f"--space={tmp_path / 'space.py'}", "--prune=median"]
+    assert main([*more, "--seeds=2", "--extend"]) == 0
+    begun = [run for run in starts(tmp_path / "s") if run.startswith("0004")]
+    assert len(begun) == 1, "and with it the other seeds of its cell"
+    assert [row["state"] for row in table(tmp_path / "s")].count("pruned") == 2
 
 
 def test_a_search_prunes(tmp_path, fake, monkeypatch):
