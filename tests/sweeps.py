@@ -45,14 +45,14 @@ def kill_one_worker_then_the_parent(folder, grid, program=None, workers=3, **env
     driver = parent(folder, *grid, f"--parallel={workers}", program=program, **environment)
     saved = lambda: sorted(folder.glob("trials/*/checkpoints/*[0-9]"))
     until(saved, driver)
-    (victim,) = [pid for pid in child_pids(driver) if str(saved()[0].parent.parent) in _command(pid)] or [None]
-    if victim:
-        os.kill(victim, signal.SIGKILL)
+    run = saved()[0].parent.parent
+    for pid in [pid for pid in child_pids(driver) if str(run) in _command(pid)]:
+        os.kill(pid, signal.SIGKILL)
     until(lambda: len(list(folder.glob("trials/*/DONE"))) >= 2 and len(child_pids(driver)) == workers, driver)
     driver.kill()
     driver.wait()
     driver.stderr.close()
-    return saved()[0].parent.parent.name
+    return run.name
 
 
 def _command(pid):

@@ -41,7 +41,9 @@ def sweep(arguments) -> int:
 
         library()
     with plans.driven(folder, alone=not arguments.storage):
-        plans.write(folder, plan)
+        with plans.one_at_a_time(folder):  # of two that begin it at once, the second takes what the first wrote
+            plan = plans.agreed(folder, plan, arguments.extend)
+            plans.write(folder, plan)
         return _drive(plan, folder, arguments)
 
 

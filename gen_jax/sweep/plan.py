@@ -251,7 +251,7 @@ def agreed(folder: Path, new: Plan, extend: bool) -> Plan:
     """
     check_local(folder)
     if not (folder / "sweep.json").exists():
-        if folder.is_dir() and any(p.name != "lock" and not p.name.endswith(".tmp") for p in folder.iterdir()):
+        if folder.is_dir() and any(p.suffix not in (".lock", ".tmp") for p in folder.iterdir() if p.name != "lock"):
             raise InputError(f"{folder} is not empty and not a sweep; choose another directory")
         return new
     old = read(folder)
@@ -299,4 +299,12 @@ def driven(folder: Path, alone: bool) -> Iterator[None]:
         except OSError as error:
             hint = f"see {command('sweep', folder, '--status')}"
             raise InputError(f"{folder} is driven by another process; wait for it or stop it; {hint}") from error
+        yield
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Held for a moment by one of several parents that share a sweep: to begin it, or to ask for a cell."""
+    with open(folder / "asking.lock", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -5,16 +5,14 @@ its heartbeat retries a trial under another number and may run it twice. Here a 
 its attributes, until its runs are over, whoever drives them.
 """
 
-import fcntl
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from gen_jax.errors import InputError
 from gen_jax.sweep.grammar import Overrides
-from gen_jax.sweep.plan import Plan, suggestions
+from gen_jax.sweep.plan import Plan, one_at_a_time, suggestions
 from gen_jax.sweep.prune import Curve
 from gen_jax.sweep.results import Results
 
@@ -61,7 +59,8 @@ class Search:
         """
         self._optuna, self._plan, self._folder = library(), plan, folder
         self._suggest = suggestions(plan)
-        self._study = self._opened(storage)
+        with one_at_a_time(folder):  # several that make its tables at once would fail
+            self._study = self._opened(storage)
 
     def _opened(self, storage):
         direction = {"min": "minimize", "max": "maximize"}[self._plan.direction]
@@ -85,7 +84,7 @@ class Search:
 
     def cells(self) -> list[tuple[int, Overrides]]:
         """Those that were asked for before; of one that a kill left half asked for, the rest is asked now."""
-        with self._asking():
+        with one_at_a_time(self._folder):
             trials = [t for t in self._study.get_trials(deepcopy=False) if self._counts(t)]
             return [(t.number, self._cell(t)) for t in trials]
 
@@ -99,7 +98,7 @@ class Search:
 
     def ask(self) -> tuple[int, Overrides] | None:
         """One more, None where there are enough. Trial numbers are the storage's: none comes twice."""
-        with self._asking():
+        with one_at_a_time(self._folder):
             trials = self._study.get_trials(deepcopy=False)
             if len(trials) >= self._plan.trials:
                 return None
@@ -126,13 +125,6 @@ class Search:
         """A sampler is not stored with a study: one from the sweep's seed and the trial's number, for each trial."""
         seed = (self._plan.first_seed * 1_000_003 + number) % 2**32
         self._study.sampler = self._optuna.samplers.TPESampler(seed=seed)
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """One parent at a time, where several see the folder."""
-        with open(self._folder / "asking.lock", "a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
     def tell(self, number: int, state: str, value: float | None, curve: Curve) -> None:
         """A cell is over; told a second time, by another parent or after a kill, it stays as it was."""

@@ -1,7 +1,14 @@
 """Searches by Optuna: each trial once, whatever is killed; nothing drawn twice."""
 
 import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from sweeps import kill_one_worker_then_the_parent, parent, starts, table
@@ -160,16 +167,61 @@ def test_sixteen_trials_finish_once_though_a_worker_and_the_parent_are_killed(tm
     assert len({t.params["optimizer.learning_rate"] for t in found}) == 16
 
 
-def test_two_parents_share_a_storage(tmp_path, fake):
-    """A database on this disk stands for a server here: each trial is run by one of the two."""
-    fake({"*": {"pause": 0.1}})
-    words = [*SEARCH, "--trials=8", f"--storage=sqlite:///{tmp_path / 'study.db'}"]
-    first = parent(tmp_path / "s", *words)
-    while not list(tmp_path.glob("s/trials/*/starts")):
-        assert first.poll() is None, first.stderr.read()
-        time.sleep(0.05)
-    assert main(["sweep", str(tmp_path / "s"), *words]) == 0
-    assert first.communicate()[1] and first.returncode == 0
-    assert list(starts(tmp_path / "s").values()) == [[0]] * 8
-    found = optuna.load_study(study_name=plans.read(tmp_path / "s").study, storage=f"sqlite:///{tmp_path / 'study.db'}")
+@pytest.fixture
+def postgresql(tmp_path):
+    """The address of a PostgreSQL server that this test has for itself."""
+    pytest.importorskip("psycopg", reason="psycopg is not there")
+    if not shutil.which("initdb"):
+        pytest.skip("no PostgreSQL server here (initdb)")
+    as_user = {"user": "postgres"} if os.getuid() == 0 else {}  # it refuses to run as root
+    folder = Path(tempfile.mkdtemp())
+    if as_user:
+        shutil.chown(folder, "postgres")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    quiet = {"stdout": subprocess.DEVNULL, "check": True, "cwd": folder, **as_user}
+    subprocess.run(["initdb", "-D", folder / "data", "-U", "me", "-A", "trust"], **quiet)
+    control = ["pg_ctl", "-D", folder / "data", "-l", folder / "log", "-o", f"-p {port} -k {folder}", "-w"]
+    subprocess.run([*control, "start"], **quiet)
+    yield f"postgresql+psycopg://me@127.0.0.1:{port}/postgres"
+    subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+    shutil.rmtree(folder)
+
+
+def two_parents(folder, storage):
+    """Both drive one sweep; each trial is run by one of them."""
+    words = [*SEARCH, "--trials=8", f"--storage={storage}"]
+    both = [parent(folder, *words), parent(folder, *words)]  # begun at the same moment
+    for process in both:
+        assert process.communicate()[1] and process.returncode == 0
+    assert list(starts(folder).values()) == [[0]] * 8
+    found = optuna.load_study(study_name=plans.read(folder).study, storage=storage)
     assert [t.state.name for t in found.trials] == ["COMPLETE"] * 8
+
+
+def test_two_parents_share_a_storage(tmp_path, fake, capsys):
+    """A database on this disk stands for a server here."""
+    fake({"*": {"pause": 0.1}})
+    two_parents(tmp_path / "s", f"sqlite:///{tmp_path / 'study.db'}")
+
+
+@pytest.mark.slow
+def test_two_parents_share_a_postgresql(tmp_path, fake, postgresql):
+    fake({"*": {"pause": 0.1}})
+    two_parents(tmp_path / "s", postgresql)
+
+
+@pytest.mark.slow
+def test_sixteen_real_trials_finish_once_though_a_worker_and_the_parent_are_killed(tmp_path):
+    """By `gen-jax train` itself, on the journal."""
+    small = ["--config.model.encoder.widths=(32,)", "--config.model.decoder.widths=(32,)", "--config.train.log_every=1"]
+    sixteen = [*SIXTEEN, *small, "--config.train.sample_every=0"]
+    options = {"program": [sys.executable, "-m", "gen_jax"], "XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+    killed = kill_one_worker_then_the_parent(tmp_path / "s", sixteen, **options)
+    driver = parent(tmp_path / "s", *sixteen, "--parallel=3", **options)
+    assert driver.communicate()[1] and driver.returncode == 0
+    runs = sorted((tmp_path / "s/trials").iterdir())
+    assert [(run / "log.txt").read_text().count("done 0:") for run in runs] == [1] * 16
+    assert [run.name for run in runs if list(run.glob("env.resumed-*.json"))] == [killed]
+    assert [t.state.name for t in study(tmp_path / "s").trials] == ["COMPLETE"] * 16
