@@ -22,12 +22,13 @@ def table(folder):
         return list(csv.DictReader(file))
 
 
-def parent(folder, *words, program=None, **environment):
+def parent(folder, *words, program=None, own_group=False, **environment):
     """A `gen-jax sweep` in a process of its own; its runs are fakes unless a program is given."""
     code = f"import sys; from gen_jax.sweep import workers; workers.PROGRAM = {program or FAKE!r}\n"
     code += "from gen_jax.cli.main import main; sys.exit(main(sys.argv[1:]))"
     words = [sys.executable, "-c", code, "sweep", str(folder), *words]
-    return subprocess.Popen(words, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
+    options = {"stderr": subprocess.PIPE, "text": True, "start_new_session": own_group}
+    return subprocess.Popen(words, env={**os.environ, **environment}, **options)
 
 
 def until(condition, process):

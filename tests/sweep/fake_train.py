@@ -2,9 +2,9 @@
 
 It keeps a run directory as the real one does: lock, config.json, metrics.jsonl, checkpoints/, DONE or FAILED.txt; goes
 on from its latest checkpoint; saves on SIGTERM and exits 143. `starts` beside them counts: a line a start, the step.
-Its loss is |log10(learning_rate) + 3| + seed / 10 + 1 / step. FAKE in the environment is JSON: name of the run (or "*")
--> {"kill_at", "fail_at", "fail_with", "status", "pause"}; what happens at a step happens at the first start only, but
-for "always".
+Its loss is |log10(learning_rate) + 3| + seed / 10 + 1 / step. FAKE in the environment is JSON: name of the run (or
+"*") -> {"kill_at", "fail_at", "fail_with", "status", "boot", "pause"}; what happens at a step happens at the first start
+only, but for "always". FAKE_BOOTS names a file that gets a line a process, before it has touched its run.
 """
 
 import fcntl
@@ -23,6 +23,10 @@ def main(words):
     rate, seed = float(flags.get("config.optimizer.learning_rate", 1e-3)), int(flags["config.seed"])
     plan = json.loads(os.environ.get("FAKE", "{}"))
     plan = plan.get(run.name, plan.get("*", {}))
+    if "FAKE_BOOTS" in os.environ:
+        with open(os.environ["FAKE_BOOTS"], "a") as file:
+            file.write(f"{run.name}\n")
+    time.sleep(plan.get("boot", 0))
     if plan.get("status") == 2:
         print("error: no such data", file=sys.stderr)
         return 2

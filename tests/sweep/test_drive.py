@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sweeps import FAKE, kill_one_worker_then_the_parent, parent, starts, table
+from sweeps import FAKE, kill_one_worker_then_the_parent, parent, starts, table, until
 
 from gen_jax.cli.main import main
 from gen_jax.sweep import workers
@@ -144,6 +144,17 @@ TWELVE = ["--config=vae_digits", "--config.optimizer.learning_rate=1e-4,3e-4,1e-
 TWELVE += ["--config.model.latent_size=2,4,8", "--config.train.steps=4", "--config.train.checkpoint_every=1"]
 
 
+def test_ctrl_c_of_a_terminal_reaches_children_once(tmp_path, fake):
+    """A terminal signals all processes of its group; children that heard it twice would end before they have saved."""
+    fake({"*": {"pause": 0.2}})
+    driver = parent(tmp_path / "s", *GRID, "--parallel=2", own_group=True)
+    until(lambda: len(list(tmp_path.glob("s/trials/*/checkpoints/1"))) == 2, driver)
+    os.killpg(driver.pid, signal.SIGINT)
+    assert "stopped, saved; go on with" in driver.communicate()[1] and driver.returncode == 130
+    assert all("Interrupt" not in log.read_text() for log in (tmp_path / "s/logs").iterdir())
+    assert not list(tmp_path.glob("s/trials/*/DONE"))
+
+
 def test_twenty_four_runs_finish_once_though_a_worker_and_the_parent_are_killed(tmp_path, fake):
     fake({"*": {"pause": 0.15}})
     kill_one_worker_then_the_parent(tmp_path / "s", TWELVE)
@@ -159,6 +170,19 @@ def test_twenty_four_runs_finish_once_though_a_worker_and_the_parent_are_killed(
         assert steps == [1, 2, 3, 4], "no step was made twice"
 
 
+def test_a_child_that_has_not_begun_outlives_its_parent_and_is_waited_for(tmp_path, fake, monkeypatch):
+    """While it imports JAX it holds nothing of its run; the lock on its log is what the next parent finds."""
+    monkeypatch.setenv("FAKE_BOOTS", str(tmp_path / "boots"))
+    fake({"*": {"boot": 8.0}})
+    driver = parent(tmp_path / "s", *GRID, "--parallel=2")
+    until(lambda: (tmp_path / "boots").exists() and len((tmp_path / "boots").read_text().split()) == 2, driver)
+    driver.kill()
+    driver.communicate()
+    fake({})
+    assert main(["sweep", str(tmp_path / "s"), *GRID, "--parallel=3"]) == 0
+    assert len((tmp_path / "boots").read_text().split()) == 3, "one process a run"
+
+
 def test_a_second_parent_is_refused(tmp_path, fake, capsys):
     (tmp_path / "s").mkdir()
     with open(tmp_path / "s/lock", "w") as file:
@@ -167,7 +191,8 @@ def test_a_second_parent_is_refused(tmp_path, fake, capsys):
     assert "is driven by another process" in capsys.readouterr().err and not (tmp_path / "s/trials").exists()
 
 
-def test_a_run_that_somebody_else_trains_is_waited_for(tmp_path, fake):
+def test_a_run_that_somebody_else_trains_is_waited_for(tmp_path, fake, monkeypatch):
+    monkeypatch.setenv("FAKE_BOOTS", str(tmp_path / "boots"))
     run = tmp_path / "s/trials/0000-learning_rate=1e-4,seed=0"
     assert main(["sweep", str(tmp_path / "s"), *GRID, "--print_commands"]) == 0
     words = [*FAKE, "train", "--config=vae_digits", "--config.seed=0", "--config.train.steps=3"]
@@ -176,6 +201,7 @@ def test_a_run_that_somebody_else_trains_is_waited_for(tmp_path, fake):
         time.sleep(0.02)
     assert main(["sweep", str(tmp_path / "s"), *GRID]) == 0
     assert other.wait() == 0 and list(starts(tmp_path / "s").values()) == [[0]] * 3
+    assert len((tmp_path / "boots").read_text().split()) == 3, "nothing is started to be refused"
 
 
 def test_gpus_are_pinned_and_shared_in_turn(monkeypatch):
