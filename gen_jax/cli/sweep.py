@@ -22,6 +22,9 @@ def sweep(arguments) -> int:
         return _status(folder)
     plan = _plan(arguments, folder)
     search = bool(plan.trials)
+    if search and plan.shared != bool(arguments.storage):
+        hint = "a database; give its --storage again" if plan.shared else "its folder; leave --storage out"
+        raise InputError(f"the search in {folder} lies in {hint}")
     if arguments.storage and not search:
         raise InputError(f"--storage={arguments.storage}: is for a search; a grid needs none")
     if arguments.dry_run:
@@ -63,6 +66,7 @@ def _plan(arguments, folder):
         metric=metric,
         direction=direction,
         prune=arguments.prune or "none",
+        shared=bool(arguments.storage),
     )
     return plans.agreed(folder, plan, arguments.extend)
 
@@ -95,7 +99,8 @@ def _drive(plan, folder, arguments):
     driver = Driver(plan, folder, source, slots(arguments.parallel, gpus()), tell)
     stopped = driver.run()
     if stopped:
-        print(f"stopped, saved; go on with: {command('sweep', folder)}", file=sys.stderr)
+        again = command("sweep", folder, *(["--storage=URL"] if plan.shared else []))
+        print(f"stopped, saved; go on with: {again}", file=sys.stderr)
         return 128 + stopped
     found = results.collect(plan, list(driver.cells.values()))
     _report(plan, folder, found)

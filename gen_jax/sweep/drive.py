@@ -81,6 +81,7 @@ class Driver:
         self.tries: dict[Run, int] = {}
         self.pruning: dict[int, str] = {}  # cell -> why
         self.refusals: list[str] = []
+        self.before: set[Run] = set()  # done when it began
         self.watched = self.written = 0.0
         self.metric = plan.metric
         for number, cell in source.cells():
@@ -102,6 +103,9 @@ class Driver:
         Raises:
           InputError: the metric is logged by no run, or every run is refused for the same reason.
         """
+        self.before = {run for run in self.waiting if seen(run.path).state == "done"}
+        if self.before:
+            self.tell(f"{len(self.before)} of {self.total} runs are done already")
         with collected() as asked:
             try:
                 while not asked:
@@ -109,7 +113,10 @@ class Driver:
                     self.watch()
                     self.fill()
                     if not self.running and not self.waiting:
-                        break
+                        for found in self.source.cells():  # what other parents asked for meanwhile
+                            self.add(*found)
+                        if not self.waiting:
+                            break
                     time.sleep(POLL)
             finally:
                 self.stop(asked)
@@ -215,8 +222,8 @@ class Driver:
             has = ", ".join(logged(run.path)) or "none"
             raise InputError(f"--metric={self.metric}: no run logs it; {run.name}, which is done, has: {has}")
         said = f" · {self.metric} {value:.4g}" if value is not None else f": {why}" if why else ""
-        total = max(self.plan.trials, len(self.cells)) * self.plan.seeds
-        self.tell(f"{run.name} {state}{said} · {len(self.over)}/{total}")
+        if run not in self.before:
+            self.tell(f"{run.name} {state}{said} · {len(self.over)}/{self.total}")
         runs = self.cells[run.cell]
         if all(r in self.over for r in runs):
             states = {self.over[r][0] for r in runs}
@@ -242,6 +249,11 @@ class Driver:
                 for child in self.running:
                     if child.run.cell == number:
                         child.process.terminate()
+
+    @property
+    def total(self) -> int:
+        """Runs in all, those of a search that are not asked for yet among them."""
+        return max(self.plan.trials, len(self.cells)) * self.plan.seeds
 
     @property
     def steps(self) -> int:

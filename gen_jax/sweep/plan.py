@@ -42,6 +42,7 @@ class Plan(NamedTuple):
     direction: str  # min | max | "": as is known of the metric
     prune: str
     study: str  # its name in the storage of a search
+    shared: bool  # whether that is a database
     cells: tuple[Overrides, ...]  # of a grid, in the order of their numbers
 
 
@@ -71,13 +72,14 @@ def asked(
     metric: str = "",
     direction: str = "",
     prune: str = "none",
+    shared: bool = False,
 ) -> Plan:
     """The Plan of a command, checked: every cell of a grid is a config that loads, and both ends of an interval.
 
     Raises:
       InputError: a field that is not there, a value out of its range, nothing to sweep, a search without an end.
     """
-    is_tuple = _tuples(config)
+    is_tuple = _tuples(config, overrides)
     meant = {path: grammar.meaning(path, text, is_tuple(path)) for path, text in overrides}
     several = {p: m for p, m in meant.items() if isinstance(m, Interval) or len(m.texts) > 1}
     fixed = tuple((path, text) for path, text in overrides if path not in several)
@@ -111,12 +113,26 @@ def asked(
     hashed = hashlib.sha256(Path(space).read_bytes()).hexdigest() if space else ""
     study = f"gen_jax-{uuid.uuid4().hex[:12]}" if search else ""
     return Plan(
-        config, fixed, swept, space, hashed, base.seed, seeds, trials or 0, metric, direction, prune, study, cells
+        config,
+        fixed,
+        swept,
+        space,
+        hashed,
+        base.seed,
+        seeds,
+        trials or 0,
+        metric,
+        direction,
+        prune,
+        study,
+        shared,
+        cells,
     )
 
 
-def _tuples(config) -> Callable[[str], bool]:
-    rows = fields.rows(load(config))
+def _tuples(config, overrides) -> Callable[[str], bool]:
+    chosen = [(path, text) for path, text in overrides if path.endswith(".name") and len(grammar.split(text)) == 1]
+    rows = fields.rows(load(config, chosen))
     return lambda path: (field := fields.find(rows, path)) is not None and field.kind is tuple
 
 
@@ -172,7 +188,7 @@ def suggestions(plan: Plan) -> Callable[[object], Overrides]:
             return overrides_of(found if isinstance(found, Mapping) else trial.params)
 
         return from_file
-    is_tuple = _tuples(plan.config)
+    is_tuple = _tuples(plan.config, plan.fixed)
     meant = [(path, grammar.meaning(path, text, is_tuple(path))) for path, text in plan.swept]
 
     def suggested(trial, path, what):
@@ -276,7 +292,7 @@ def agreed(folder: Path, new: Plan, extend: bool) -> Plan:
             hint = "--extend adds to it, or choose another directory"
             raise InputError(f"{folder} is another sweep: {_differ(name, old, new)}; {hint}")
     cells = tuple(dict.fromkeys((*old.cells, *new.cells)))
-    return new._replace(cells=cells, study=old.study)
+    return new._replace(cells=cells, study=old.study, shared=old.shared)
 
 
 def _differ(name, old, new):

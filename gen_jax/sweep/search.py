@@ -61,6 +61,9 @@ class Search:
         self._suggest = suggestions(plan)
         with one_at_a_time(folder):  # several that make its tables at once would fail
             self._study = self._opened(storage)
+        if not self._study.get_trials(deepcopy=False) and any((folder / "trials").glob("*")):
+            where = f"--storage of {folder}" if storage else folder / "study.journal"
+            raise InputError(f"{where} knows nothing of the trials in {folder}; put it back, or use another directory")
 
     def _opened(self, storage):
         direction = {"min": "minimize", "max": "maximize"}[self._plan.direction]

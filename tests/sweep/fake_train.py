@@ -3,8 +3,8 @@
 It keeps a run directory as the real one does: lock, config.json, metrics.jsonl, checkpoints/, DONE or FAILED.txt; goes
 on from its latest checkpoint; saves on SIGTERM and exits 143. `starts` beside them counts: a line a start, the step.
 Its loss is |log10(learning_rate) + 3| + seed / 10 + 1 / step. FAKE in the environment is JSON: name of the run (or
-"*") -> {"kill_at", "fail_at", "fail_with", "status", "boot", "pause"}; what happens at a step happens at the first start
-only, but for "always". FAKE_BOOTS names a file that gets a line a process, before it has touched its run.
+"*") -> {"kill_at", "fail_at", "fail_with", "status", "boot", "pause"}; what happens at a step happens at the first
+start only, but for "always". FAKE_BOOTS names a file that gets a line a process, before it has touched its run.
 """
 
 import fcntl

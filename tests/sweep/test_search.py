@@ -140,6 +140,20 @@ def test_pruned_runs_are_told_and_can_go_on(tmp_path, fake, capsys, monkeypatch)
     assert [row["state"] for row in table(tmp_path / "s")].count("pruned") == 2
 
 
+def test_a_study_that_is_not_that_of_the_trials_is_refused(tmp_path, fake, capsys):
+    sweep = ["sweep", str(tmp_path / "s"), *SEARCH, "--trials=1"]
+    assert main(sweep) == 0
+    capsys.readouterr()
+    assert main([*sweep, f"--storage=sqlite:///{tmp_path / 'x.db'}"]) == 2
+    assert "lies in its folder; leave --storage out" in capsys.readouterr().err
+    (tmp_path / "s/study.journal").unlink()
+    assert main(sweep) == 2
+    assert "study.journal knows nothing of the trials in" in capsys.readouterr().err
+    (tmp_path / "s/study.journal").write_text("{}\nnonsense\n")
+    assert main(sweep) == 2
+    assert "study.journal is damaged" in capsys.readouterr().err
+
+
 def test_a_search_prunes(tmp_path, fake, monkeypatch):
     monkeypatch.setattr("gen_jax.sweep.drive.WATCH", 0.05)
     fake({"*": {"pause": 0.1}})
@@ -196,6 +210,7 @@ def two_parents(folder, storage):
     for process in both:
         assert process.communicate()[1] and process.returncode == 0
     assert list(starts(folder).values()) == [[0]] * 8
+    assert [row["state"] for row in table(folder)] == ["done"] * 8, "who ends last has seen the trials of both"
     found = optuna.load_study(study_name=plans.read(folder).study, storage=storage)
     assert [t.state.name for t in found.trials] == ["COMPLETE"] * 8
 
