@@ -166,7 +166,8 @@ class Driver:
         why = now.why or self.pruning.get(run.cell, "")
         if now.state == "done":
             self.settle(run, "done")
-        elif run.cell in self.pruning:
+        elif run.cell in self.pruning or now.state == "pruned":  # by another parent, too
+            self.pruning.setdefault(run.cell, why)
             self.settle(run, "pruned", why)
         elif now.state == "failed" and hopeless(why):
             self.settle(run, "failed", why)

@@ -15,6 +15,7 @@ from sweeps import kill_one_worker_then_the_parent, parent, starts, table
 
 from gen_jax.cli.main import main
 from gen_jax.sweep import plan as plans
+from gen_jax.sweep.drive import Driver, Grid
 
 optuna = pytest.importorskip("optuna", reason="Optuna, of the extra sweep, is not there")
 from gen_jax.sweep.search import Search, mend  # noqa: E402
@@ -138,6 +139,17 @@ def test_pruned_runs_are_told_and_can_go_on(tmp_path, fake, capsys, monkeypatch)
     begun = [run for run in starts(tmp_path / "s") if run.startswith("0004")]
     assert len(begun) == 1, "and with it the other seeds of its cell"
     assert [row["state"] for row in table(tmp_path / "s")].count("pruned") == 2
+
+
+def test_what_another_parent_pruned_is_left_alone(tmp_path, fake):
+    """It was pruned after this one had read the cells, while it waited for the run."""
+    plan = plans.asked("vae_digits", [("optimizer.learning_rate", "1e-4,1e-3")], metric="loss", prune="median")
+    driver = Driver(plan, tmp_path / "s", Grid(plan), [{}], lambda line: None)
+    run = driver.waiting[0]
+    run.path.mkdir(parents=True)
+    (run.path / "PRUNED.txt").write_text("at step 1\n")
+    assert driver.run() == 0
+    assert driver.over[run] == ("pruned", "at step 1") and len(starts(tmp_path / "s")) == 1
 
 
 def test_a_study_that_is_not_that_of_the_trials_is_refused(tmp_path, fake, capsys):
