@@ -9,6 +9,7 @@ import pytest
 
 from gen_jax.cli import main
 from gen_jax.config import load, shipped
+from gen_jax.sweep import plan as plans
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -51,7 +52,10 @@ def test_a_command_has_flags_and_fields_that_there_are(command, tmp_path, monkey
     conditions, words = main._split(words, "--condition.")
     arguments = parser.parse_args(words)
     assert not conditions or hasattr(arguments, "condition")
-    if hasattr(arguments, "config"):
+    if verb == "sweep":
+        asked = {name: getattr(arguments, name) for name in ("seeds", "trials", "metric", "prune")}
+        plans.asked(arguments.config, overrides, **{name: value for name, value in asked.items() if value})
+    elif hasattr(arguments, "config"):
         load(arguments.config, [pair for pair in overrides if "NAME" not in pair])
     else:
         assert not overrides

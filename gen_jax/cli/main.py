@@ -109,7 +109,7 @@ def _run(argv):
     arguments, unknown = parser.parse_known_args(rest)
     for word in unknown:
         raise InputError(_unexpected(word, parser))
-    for flag in ("out", "workdir"):
+    for flag in ("out", "workdir", "folder"):
         check_local(getattr(arguments, flag, None) or "")
     if out := getattr(arguments, "out", None):
         check_out(Path(out))
@@ -212,7 +212,29 @@ def _verbs():
     show[1].add_argument("--json", action="store_true", help="as JSON")
     bench = on_config("bench", verbs.bench, "Measure the update of a run or a config: a roofline line.")
     bench[1].add_argument("run", nargs="?", help="a run directory, in place of a config")
+    sweep = verb("sweep", verbs.sweep, "Train many runs: grids, seeds and searches; the same command goes on.")
+    sweep[1].epilog = (
+        "--config.field=1e-4,3e-4 or range(0,5): values, a grid; log(1e-5,1e-2), uniform(0,1), int(1,8): a search\n"
+        "(with Optuna, the extra sweep); (200,200),(400,400): values that are tuples"
+    )
+    sweep[1].add_argument("folder", help="the directory of the sweep; alone, it goes on with what is there")
+    sweep[1].add_argument("--config", metavar="NAME|FILE.py[:ARG]", help="default: gan_digits")
+    sweep[1].number(
+        "--seeds", 1, 1000, default=1, help="runs of each cell, by the seeds from config.seed on; default: 1"
+    )
+    sweep[1].add_argument("--space", metavar="FILE.py", help="def space(trial), or space = [{field: value}, ...]")
+    sweep[1].number("--trials", 1, 100_000, help="cells that a search tries")
+    sweep[1].add_argument("--metric", help="what cells are ranked by: a name in evaluations.jsonl or metrics.jsonl")
+    sweep[1].add_argument("--direction", choices=("min", "max"), help="default: as is known of the metric, else min")
+    sweep[1].add_argument("--prune", choices=("none", "median", "halving"), help="stop cells that fall behind")
+    sweep[1].number("--parallel", 1, 1024, help="runs at once; default: one a GPU, or one on the CPU")
+    sweep[1].add_argument("--storage", metavar="URL", help="a database for the search, where several hosts share it")
+    sweep[1].add_argument("--extend", action="store_true", help="add cells, seeds or trials to a sweep that is there")
+    sweep[1].add_argument("--dry_run", action="store_true", help="show the table of runs, exit")
+    sweep[1].add_argument("--print_commands", action="store_true", help="print a train command a run, exit")
+    sweep[1].add_argument("--status", action="store_true", help="show how far the runs are; on a terminal, live")
     yield train
+    yield sweep
     yield show
     yield bench
     yield verb("list", verbs.show_list, "List methods, objectives, networks, data sets and configs.")

@@ -76,6 +76,13 @@ def train(arguments):
     return 0
 
 
+def sweep(arguments):
+    """Trains many runs, or goes on with them."""
+    from gen_jax.cli.sweep import sweep
+
+    return sweep(arguments)
+
+
 def _again(arguments, overrides, workdir):
     changed = [f"--config.{path}={value}" for path, value in overrides.items()]
     return command("train", f"--config={arguments.config}", *changed, f"--workdir={workdir}")

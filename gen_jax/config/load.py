@@ -75,7 +75,7 @@ def split_name(name: str) -> tuple[str, str]:
     return (f"{file}.py", argument) if suffix else tuple(name.partition(":")[::2])
 
 
-def _line(error: Exception, path: Path) -> str:
+def line_of(error: Exception, path: Path) -> str:
     """Where in the file an error came up, "line 3: ", whatever it called in between; "" where it is not known."""
     here = str(path.absolute())  # as the loader of a module names it
     inside = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == here]
@@ -106,7 +106,9 @@ def _execute(name: str) -> ml_collections.ConfigDict:
         raise
     except Exception as error:  # a user's file may fail in any way; where it did is in the message
         message = " ".join(str(error).split())
-        raise InputError(f"config file {path} fails: {_line(error, path)}{type(error).__name__}: {message}") from error
+        raise InputError(
+            f"config file {path} fails: {line_of(error, path)}{type(error).__name__}: {message}"
+        ) from error
     if not isinstance(config, ml_collections.ConfigDict):
         raise InputError(f"config file {path}: get_config() must return a ConfigDict; start from gen_jax.config.base")
     return config.unlock()

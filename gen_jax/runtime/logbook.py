@@ -164,7 +164,7 @@ class Logbook:
         """Opens the books; rows of steps beyond `step`, which a killed run left, are cut."""
         self.workdir = workdir
         cut([workdir / "metrics.jsonl", workdir / "timing.jsonl"], step)
-        self._metrics = open(workdir / "metrics.jsonl", "a")
+        self._metrics = open(workdir / "metrics.jsonl", "a", buffering=1)  # a line at a time: a sweep reads along
         self._timing = open(workdir / "timing.jsonl", "a")
         self._log = open(workdir / "log.txt", "a", encoding="utf-8")
         from tensorboardX import SummaryWriter

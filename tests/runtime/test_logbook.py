@@ -33,6 +33,12 @@ def test_cut_removes_later_rows_and_a_torn_last_line(tmp_path):
     assert path.read_text() == rows
 
 
+def test_a_row_of_metrics_can_be_read_while_the_run_goes_on(tmp_path):
+    with logbook.opened(tmp_path, 0) as book:
+        book.metrics({"step": 1, "loss": 0.5})
+        assert logbook.read_rows(tmp_path / "metrics.jsonl") == [{"step": 1, "loss": 0.5}]
+
+
 def test_environment_names_what_ran():
     found = logbook.environment()
     assert {"gen_jax", "packages", "devices", "git_commit", "git_diff", "command"} <= set(found)

@@ -1,0 +1,137 @@
+"""gen-jax sweep: flags in, a plan driven, a table out."""
+
+import sys
+import time
+from pathlib import Path
+
+from gen_jax.command import command
+from gen_jax.errors import InputError
+from gen_jax.sweep import plan as plans
+from gen_jax.sweep import results
+from gen_jax.sweep.drive import Driver, Grid
+from gen_jax.sweep.plan import runs_of
+from gen_jax.sweep.workers import gpus, slots
+
+EVERY = 2.0  # seconds between two looks of --status
+
+
+def sweep(arguments) -> int:
+    """Runs a sweep, shows it, or prints what it would run."""
+    folder = Path(arguments.folder)
+    if arguments.status:
+        return _status(folder)
+    plan = _plan(arguments, folder)
+    search = bool(plan.trials)
+    if search and plan.shared != bool(arguments.storage):
+        hint = "a database; give its --storage again" if plan.shared else "its folder; leave --storage out"
+        raise InputError(f"the search in {folder} lies in {hint}")
+    if arguments.storage and not search:
+        raise InputError(f"--storage={arguments.storage}: is for a search; a grid needs none")
+    if arguments.dry_run:
+        print(_dry(plan, folder))
+        return 0
+    if arguments.print_commands:
+        if search:
+            raise InputError("--print_commands: what a search runs next depends on what came out; it is for grids")
+        plans.write(folder, plan)
+        for runs in _of_grid(plan, folder):
+            for run in runs:
+                if not (run.path / "DONE").exists():
+                    print(command(*run.words))
+        return 0
+    if search:
+        from gen_jax.sweep.search import library
+
+        library()
+    with plans.driven(folder, alone=not arguments.storage):
+        with plans.one_at_a_time(folder):  # of two that begin it at once, the second takes what the first wrote
+            plan = plans.agreed(folder, plan, arguments.extend)
+            plans.write(folder, plan)
+        return _drive(plan, folder, arguments)
+
+
+def _plan(arguments, folder):
+    given = ("config", "space", "trials", "metric", "direction", "prune", "overrides")
+    begun = (folder / "sweep.json").exists()
+    if begun and arguments.seeds == 1 and not any(getattr(arguments, name) for name in given):
+        return plans.read(folder)
+    metric = arguments.metric or ""
+    direction = arguments.direction or (results.direction_of(metric) if metric else "")
+    plan = plans.asked(
+        arguments.config or "gan_digits",
+        arguments.overrides,
+        space=arguments.space or "",
+        seeds=arguments.seeds,
+        trials=arguments.trials,
+        metric=metric,
+        direction=direction,
+        prune=arguments.prune or "none",
+        shared=bool(arguments.storage),
+    )
+    return plans.agreed(folder, plan, arguments.extend)
+
+
+def _of_grid(plan, folder):
+    return [runs_of(plan, folder, number, cell) for number, cell in enumerate(plan.cells)]
+
+
+def _dry(plan, folder):
+    if plan.trials:
+        lines = [["field", "values"], *([path, text] for path, text in plan.swept)]
+        lines += [["space", plan.space]] if plan.space else []
+        return f"{results.columns(lines)}\n{plan.trials} cells x {plan.seeds} seeds = {plan.trials * plan.seeds} runs"
+    cells = _of_grid(plan, folder)
+    found = results.collect(plan, cells)
+    rows = [row for cell in sorted(found.cells, key=lambda cell: cell.number) for row in cell.rows]
+    lines = [["run", "state"], *([row.run.name, row.seen.state] for row in rows)]
+    return (
+        f"{results.columns(lines)}\n{len(cells)} cells x {plan.seeds} seeds = {len(rows)} runs in {folder / 'trials'}"
+    )
+
+
+def _drive(plan, folder, arguments):
+    source = Grid(plan)
+    if plan.trials:
+        from gen_jax.sweep.search import Search
+
+        source = Search(plan, folder, arguments.storage or "")
+    tell = lambda line: print(line, file=sys.stderr, flush=True)
+    driver = Driver(plan, folder, source, slots(arguments.parallel, gpus()), tell)
+    stopped = driver.run()
+    if stopped:
+        again = command("sweep", folder, *(["--storage=URL"] if plan.shared else []))
+        print(f"stopped, saved; go on with: {again}", file=sys.stderr)
+        return 128 + stopped
+    found = results.collect(plan, list(driver.cells.values()))
+    _report(plan, folder, found)
+    print(results.as_text(found))
+    failed = sum(state == "failed" for state, _ in driver.over.values())
+    tell(results.told(folder, found))
+    if failed:
+        print(f"error: {failed} of {len(driver.over)} runs failed; {folder / 'table.csv'} says why", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _report(plan, folder, found):
+    from gen_jax.sweep import page
+    from gen_jax.sweep.search import importance
+
+    page.write(folder, plan, found, importance(found))
+
+
+def _status(folder):
+    plan = plans.read(folder)
+    while True:
+        cells = results.begun(plan, folder) if plan.trials else _of_grid(plan, folder)
+        found = results.collect(plan, cells)
+        rows = [row for cell in found.cells for row in cell.rows]
+        total = len(plan.cells or range(plan.trials)) * plan.seeds
+        states = ["running" if row.running else row.seen.state for row in rows]
+        counts = ", ".join(
+            f"{states.count(s)} {s}" for s in ("done", "running", "begun", "pruned", "failed") if s in states
+        )
+        clear = "\033[H\033[2J" if sys.stdout.isatty() else ""
+        print(f"{clear}{results.as_text(found)}\n{total} runs: {counts or 'none begun'}", flush=True)
+        if not sys.stdout.isatty() or states.count("done") == total:
+            return 0
+        time.sleep(EVERY)
