@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from gen_jax.data.condition import Condition
 from gen_jax.data.text import PAD
 from gen_jax.errors import InputError
+from gen_jax.networks.convolution import Conv
 from gen_jax.networks.pyramid import down
 
 # What a network is built with (hashable, as Flax wants it), and what it is called with.
@@ -17,6 +18,7 @@ Conditions = tuple[tuple[str, Condition], ...]
 Values = Mapping[str, Array] | None
 
 zeros = nn.initializers.zeros
+_lecun = nn.initializers.lecun_normal()
 
 
 class Embed(nn.Module):
@@ -53,7 +55,7 @@ class Embed(nn.Module):
         return self.layers.Embed(rows, self.size, embedding_init=self.init, dtype=self.dtype, name=name, **self.options)
 
     def _dense(self, name):
-        init = zeros if self.init is zeros else nn.initializers.lecun_normal()
+        init = zeros if self.init is zeros else _lecun
         return self.layers.Dense(self.size, kernel_init=init, dtype=self.dtype, name=name, **self.options)
 
     def _label(self, name, about, label):
@@ -65,15 +67,15 @@ class Embed(nn.Module):
         return (words * there).sum(1) / jnp.maximum(there.sum(1), 1.0)
 
     def _audio(self, name, about, audio):
-        x = audio.astype(self.dtype)
+        x = audio.astype(self.dtype)[:, None]  # one row of pixels
         for layer in range(2):
-            x = nn.relu(nn.Conv(64, (5,), (2,), dtype=self.dtype, name=f"{name}_{layer}")(x))
-        return self._dense(name)(x.mean(1))
+            x = nn.relu(Conv(64, (1, 5), (1, 2), kernel_init=_lecun, dtype=self.dtype, name=f"{name}_{layer}")(x))
+        return self._dense(name)(x.mean((1, 2)))
 
     def _image(self, name, about, image):
         x = 2.0 * image.astype(self.dtype) - 1.0
         for layer in range(2):
-            x = nn.relu(nn.Conv(32 << layer, (3, 3), dtype=self.dtype, name=f"{name}_{layer}")(x))
+            x = nn.relu(Conv(32 << layer, (3, 3), kernel_init=_lecun, dtype=self.dtype, name=f"{name}_{layer}")(x))
             if x.shape[1] % 2 == x.shape[2] % 2 == 0:
                 x = down(x)
         return self._dense(name)(x.reshape(x.shape[0], -1))

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from gen_jax.errors import InputError
 from gen_jax.field import setting
 from gen_jax.networks.conditions import Conditions, Embed, Values
+from gen_jax.networks.convolution import Conv
 from gen_jax.networks.pyramid import Shape, base, down, stages, up
 
 _SLOPE = 0.2
@@ -47,9 +48,9 @@ class Generator(nn.Module):
         x = nn.leaky_relu(x, _SLOPE).reshape(-1, height, width, 2 * self.width)
         for stage in range(1, count + 1):
             channels = self.width if stage == count else 2 * self.width
-            x = nn.Conv(channels, (3, 3), kernel_init=_he, dtype=self.dtype)(up(x))
+            x = Conv(channels, (3, 3), kernel_init=_he, dtype=self.dtype)(up(x))
             x = nn.leaky_relu(x, _SLOPE)
-        x = nn.Conv(self.shape[2], (3, 3), kernel_init=_linear, dtype=self.dtype)(x)
+        x = Conv(self.shape[2], (3, 3), kernel_init=_linear, dtype=self.dtype)(x)
         return jnp.tanh(x.astype(jnp.float32))
 
 
@@ -69,7 +70,7 @@ class Discriminator(nn.Module):
         """Images in [-1, 1] -> logits."""
         if self.norm != "none":
             raise InputError(f"model.discriminator.norm={self.norm!r}: convnet knows none")
-        conv = functools.partial(nn.Conv, kernel_size=(3, 3), kernel_init=_he, dtype=self.dtype)
+        conv = functools.partial(Conv, kernel_size=(3, 3), kernel_init=_he, dtype=self.dtype)
         x = nn.leaky_relu(conv(self.width)(images), _SLOPE)
         for _ in range(stages(self.shape)):
             x = nn.leaky_relu(conv(2 * self.width)(down(x)), _SLOPE)

@@ -55,7 +55,7 @@ class Generator(nn.Module):
             if self.norm == "batch":
                 x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype)(x)
             x = nn.relu(x)
-        x = nn.Conv(self.shape[2], (3, 3), kernel_init=_orthogonal, dtype=self.dtype)(x)
+        x = Conv(self.shape[2], (3, 3), kernel_init=_orthogonal, dtype=self.dtype)(x)
         return jnp.tanh(x.astype(jnp.float32))
 
 

@@ -15,6 +15,7 @@ from gen_jax.errors import InputError
 from gen_jax.field import setting
 from gen_jax.networks import spectral
 from gen_jax.networks.conditions import Conditions, Embed, Values
+from gen_jax.networks.convolution import Conv
 from gen_jax.networks.pyramid import Shape, base, down, stages, up
 
 _glorot = nn.initializers.glorot_uniform()
@@ -59,7 +60,7 @@ class Generator(nn.Module):
         if self.norm != "batch":
             raise InputError(f"model.generator.norm={self.norm!r}: sngan knows batch")
         height, width = base(self.shape)
-        conv = functools.partial(nn.Conv, self.width, use_bias=False, kernel_init=_glorot, dtype=self.dtype)
+        conv = functools.partial(Conv, self.width, use_bias=False, kernel_init=_glorot, dtype=self.dtype)
 
         def activate(x):
             return nn.relu(BatchNorm(self.conditions, self.dtype)(x, condition, train))
@@ -70,7 +71,7 @@ class Generator(nn.Module):
             residual = conv((3, 3))(activate(conv((3, 3))(up(activate(x)))))
             # A 1x1 convolution commutes with nearest upsampling: four times cheaper before it.
             x = up(conv((1, 1))(x)) + residual
-        x = nn.Conv(self.shape[2], (3, 3), kernel_init=_glorot, dtype=self.dtype)(activate(x))
+        x = Conv(self.shape[2], (3, 3), kernel_init=_glorot, dtype=self.dtype)(activate(x))
         return jnp.tanh(x.astype(jnp.float32))
 
 
@@ -90,8 +91,10 @@ class Discriminator(nn.Module):
         """Images in [-1, 1] -> logits."""
         if self.norm not in ("none", "spectral"):
             raise InputError(f"model.discriminator.norm={self.norm!r}: sngan knows none and spectral")
-        layers, options = (spectral, {"train": train}) if self.norm == "spectral" else (nn, {})
-        conv = functools.partial(layers.Conv, self.width, kernel_init=_glorot, dtype=self.dtype, **options)
+        layers, conv, options = nn, Conv, {}
+        if self.norm == "spectral":
+            layers, conv, options = spectral, spectral.Conv, {"train": train}
+        conv = functools.partial(conv, self.width, kernel_init=_glorot, dtype=self.dtype, **options)
         count = stages(self.shape)
         halvings = min(count, max(2, count - 1))
 

@@ -132,6 +132,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(run, capsys, m
 
 def test_every_stage_is_told_from_its_beginning_to_its_end(run, tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_JAX_CACHE", str(tmp_path / "cache"))  # no features are kept there yet
+    monkeypatch.setattr(evaluate, "PIXELS_AT_ONCE", {"cpu": 1})
     told = []
     gen_jax.load(run).evaluate(
         quick=True, extractor="random", images=300, importance_samples=40, tell=lambda *stage: told.append(stage)

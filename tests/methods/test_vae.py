@@ -8,6 +8,7 @@ from scipy import stats
 from shrunk import shrunk
 
 from gen_jax import methods, randomness
+from gen_jax.evaluation import evaluate
 from gen_jax.evaluation.evaluate import importance_weighted
 from gen_jax.method import variables_of
 from gen_jax.program import build
@@ -88,13 +89,16 @@ def test_likelihood_converges_from_below_with_a_wrong_posterior(tmp_path):
     assert abs((many - truth).mean()) < 0.05
 
 
-def test_estimate_does_not_depend_on_the_batch(tmp_path):
+def test_estimate_does_not_depend_on_the_batch_or_the_blocks(tmp_path, monkeypatch):
     method, variables, _ = linear_gaussian(tmp_path)
     images = np.random.default_rng(1).uniform(size=(6, 8, 8, 1)).astype(np.float32)
     keys = randomness.image_keys(np.arange(6))
     whole = importance_weighted(method, variables, images, keys, 30, {})
     part = importance_weighted(method, variables, images[4:], keys[4:], 30, {})
     np.testing.assert_allclose(whole[4:], part, rtol=1e-5)
+    monkeypatch.setattr(evaluate, "PIXELS_AT_ONCE", {"cpu": 7 * images.size})  # the last of five blocks is not full
+    blocks = importance_weighted(method, variables, images, keys, 30, {})
+    np.testing.assert_allclose(whole, blocks, rtol=1e-5)
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "discretized_logistic"])

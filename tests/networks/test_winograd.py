@@ -1,0 +1,58 @@
+"""Minimal filtering computes the same three maps as XLA's convolutions: exactly, but for rounding.
+
+The maps are linear in each of their two arguments, and their derivatives are these maps again (test_convolution), so
+that what is compared here holds for derivatives of every order.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_jax.networks import convolution, winograd
+
+# kernel's side, stride, the maps, channels in and out
+FORMS = {
+    "3x3": (3, 1, (winograd.conv3, winograd.transpose3, winograd.weights3), 6, 5),
+    "3x3, odd channels": (3, 1, (winograd.conv3, winograd.transpose3, winograd.weights3), 5, 6),
+    "4x4, stride 2": (4, 2, (winograd.conv4, winograd.transpose4, winograd.weights4), 6, 5),
+    "thin input": (3, 1, (None, None, winograd.weights_thin), 2, 7),
+    "thin output": (3, 1, (None, None, winograd.weights_thin), 7, 2),
+}
+MAPS = {"S": 0, "T": 1, "W": 2}
+
+
+def _both(form, which, dtype, sides=(8, 12)):
+    """One map by minimal filtering and, in float64, by XLA; on the same numbers."""
+    size, stride, maps, inputs, outputs = FORMS[form]
+    draw = np.random.default_rng(0).standard_normal
+    x = jnp.asarray(draw((3, *sides, inputs)), dtype)
+    y = jnp.asarray(draw((3, *(side // stride for side in sides), outputs)), dtype)
+    kernel = jnp.asarray(draw((size, size, inputs, outputs)), dtype)
+    xla = (
+        lambda x, kernel: convolution._xla_conv(x, kernel, (stride, stride)),
+        lambda y, kernel: convolution._xla_transpose(y, kernel, (stride, stride)),
+        lambda x, y: convolution._xla_weights(x, y, (stride, stride), (size, size)),
+    )
+    arguments = ((x, kernel), (y, kernel), (x, y))[which]
+    return jax.jit(maps[which])(*arguments), jax.jit(xla[which])(*(a.astype(jnp.float64) for a in arguments))
+
+
+@pytest.mark.parametrize(
+    ("form", "which"), [(form, name) for form in FORMS for name in MAPS if FORMS[form][2][MAPS[name]]]
+)
+@pytest.mark.parametrize(("dtype", "error"), [("float64", 1e-14), ("float32", 1e-6), ("bfloat16", 4e-2)])
+def test_the_maps_are_those_of_xla(form, which, dtype, error):
+    with jax.enable_x64(True):
+        ours, exact = _both(form, MAPS[which], dtype)
+        assert ours.dtype == dtype and ours.shape == exact.shape
+        assert jnp.abs(ours - exact).max() <= error * jnp.abs(exact).max()
+
+
+@pytest.mark.parametrize("filter_", [winograd.F22, winograd.F23], ids=["F22", "F23"])
+def test_filters_are_exact_in_integers(filter_):
+    """A^T ((G g) * (B^T d)) is the correlation of d and g, in whole numbers."""
+    rng = np.random.default_rng(0)
+    data, taps = rng.integers(-9, 10, filter_.data.shape[1]), 2 * rng.integers(-9, 10, filter_.kernel.shape[1])
+    found = filter_.output @ ((filter_.kernel @ taps) * (filter_.data @ data))
+    np.testing.assert_array_equal(found, np.correlate(data, taps, "valid"))
