@@ -154,11 +154,9 @@ def vae(
         noise = jax.vmap(lambda k: randomness.normal(k, (latent_size,)))(keys)
         latents = mu + jnp.exp(log_std) * noise
         # Rows stay the leading axis, so that the reshape moves nothing between devices.
-        repeated = jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), condition)
-        raw = decode_raw(variables.params, latents.reshape(-1, latent_size), repeated)
-        raw = raw.reshape(-1, count, *raw.shape[1:])
-        # An image meets all its samples at once: repeated, it would be read from memory for each of them.
-        log_p = jax.vmap(partial(log_prob, variables.params), (None, 1), 1)(images, raw)
+        repeat = partial(jax.tree.map, lambda x: jnp.repeat(x, count, axis=0))
+        raw = decode_raw(variables.params, latents.reshape(-1, latent_size), repeat(condition))
+        log_p = log_prob(variables.params, repeat(images), raw).reshape(-1, count)
         # log p(z) - log q(z | x): the normalising constants of the two Gaussians cancel.
         return log_p + (0.5 * noise**2 + log_std - 0.5 * latents**2).sum(-1)
 
