@@ -55,6 +55,7 @@ def test_best_holds_the_weights_of_the_best_score(judged):
     np.testing.assert_array_equal(run.sample(range(5)), same.sample(range(5)))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_repeats_what_was_cut(judged, tmp_path, monkeypatch):
     """Stopped after the judgement of step 4, whose checkpoint is then lost: the same rows at the end."""
     from gen_jax.runtime import processes

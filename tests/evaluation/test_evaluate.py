@@ -50,6 +50,7 @@ def test_classification_accuracy_learns_from_samples_and_is_asked_about_real_ima
     assert again["classification_accuracy"] == score
 
 
+@pytest.mark.slow
 def test_what_a_classification_accuracy_takes_is_told(runs, short, tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_JAX_CACHE", str(tmp_path / "cache"))  # no classifier is kept there yet
     told = []

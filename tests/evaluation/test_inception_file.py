@@ -233,6 +233,7 @@ def model(weights):
     return weights._replace(variables=jax.tree_util.tree_map_with_path(fill, weights.variables))
 
 
+@pytest.mark.slow
 def test_features_of_images(model):
     extract = inception_file.features(model)
     out = jax.device_get(extract(IMAGES[:2]))

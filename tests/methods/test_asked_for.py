@@ -54,6 +54,7 @@ def test_captions(tfds_data, tmp_path, capsys):
     assert "--condition.text=..." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_speech(tfds_data, tmp_path, capsys):
     run = trained(asked_by("audio", name="digits", audio="free_spoken_digit"), tmp_path / "run")
     test = run.dataset("test")

@@ -75,6 +75,7 @@ def test_critic_is_updated_k_times_a_step(tmp_path):
 DUE = ("r1", "r2")
 
 
+@pytest.mark.slow
 def test_lazy_penalty_is_heavier_and_rarer(tmp_path):
     """Every second step with twice the weight: step 0 has it, step 1 has not."""
     eager = build(shrunk("gan_digits_unconditional", tmp_path, **SGD))
@@ -108,6 +109,7 @@ def test_average_follows_its_half_life(tmp_path):
     assert set(after.average.params) == {"generator"}
 
 
+@pytest.mark.slow
 def test_statistics_are_averaged_with_the_parameters(tmp_path):
     before, after, _, _ = run_one(shrunk("gan_mnist", tmp_path, optimizer__average=64.0, optimizer__average_warmup=0))
     stats = lambda state: state.collections["generator"]["batch_stats"]

@@ -170,6 +170,7 @@ def test_twenty_four_runs_finish_once_though_a_worker_and_the_parent_are_killed(
         assert steps == [1, 2, 3, 4], "no step was made twice"
 
 
+@pytest.mark.slow
 def test_a_child_that_has_not_begun_outlives_its_parent_and_is_waited_for(tmp_path, fake, monkeypatch):
     """While it imports JAX it holds nothing of its run; the lock on its log is what the next parent finds."""
     monkeypatch.setenv("FAKE_BOOTS", str(tmp_path / "boots"))

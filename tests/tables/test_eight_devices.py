@@ -79,7 +79,8 @@ def test_gradient_penalty_is_sharded(tmp_path):
     assert eight <= 0.15 * one
 
 
-@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2])
 def test_state_of_eight_devices_restores_on_fewer(devices, tmp_path):
     program = build(shrunk("gan_digits", tmp_path, mesh__devices=8))
     state = program.init()
