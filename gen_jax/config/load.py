@@ -7,8 +7,10 @@ import inspect
 import json
 import math
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import ml_collections
 
@@ -75,7 +77,27 @@ def split_name(name: str) -> tuple[str, str]:
     return (f"{file}.py", argument) if suffix else tuple(name.partition(":")[::2])
 
 
-def line_of(error: Exception, path: Path) -> str:
+@contextmanager
+def blamed(what: str, path: Path) -> Iterator[None]:
+    """Around code of a user's file, which may fail in any way: InputError says of `what` how, and where in the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        message = " ".join(str(error).split())
+        raise InputError(f"{what} fails: {_line(error, path)}{type(error).__name__}: {message}") from error
+
+
+def executed(name: str, path: Path) -> ModuleType:
+    """A file of Python, run as the module `name`; it is not kept among the modules."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _line(error: Exception, path: Path) -> str:
     """Where in the file an error came up, "line 3: ", whatever it called in between; "" where it is not known."""
     here = str(path.absolute())  # as the loader of a module names it
     inside = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == here]
@@ -91,10 +113,8 @@ def _execute(name: str) -> ml_collections.ConfigDict:
         near = difflib.get_close_matches(Path(file).stem, shipped(), n=1)
         hint = f"did you mean {near[0]}? there are: " if near else "there are: "
         raise InputError(f"config file {file} not found; {hint}{', '.join(shipped())}")
-    spec = importlib.util.spec_from_file_location(f"gen_jax_config_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
+    with blamed(f"config file {path}", path):
+        module = executed(f"gen_jax_config_{path.stem}", path)
         get_config = getattr(module, "get_config", None)
         if get_config is None:
             raise InputError(f"config file {path} has no get_config(); see configs/vae_digits.py for an example")
@@ -102,13 +122,6 @@ def _execute(name: str) -> ml_collections.ConfigDict:
         if argument and not takes_argument:
             raise InputError(f"--config={name}: get_config() of {path} takes no argument; leave out :{argument}")
         config = get_config(argument) if argument else get_config()
-    except InputError:
-        raise
-    except Exception as error:  # a user's file may fail in any way; where it did is in the message
-        message = " ".join(str(error).split())
-        raise InputError(
-            f"config file {path} fails: {line_of(error, path)}{type(error).__name__}: {message}"
-        ) from error
     if not isinstance(config, ml_collections.ConfigDict):
         raise InputError(f"config file {path}: get_config() must return a ConfigDict; start from gen_jax.config.base")
     return config.unlock()

@@ -201,8 +201,7 @@ class Driver:
         """A process has ended before its run."""
         run, progressed = child.run, now.step > child.began
         why = now.why or workers.last_line(run.log)
-        killed = status < 0 or status in (130, 143)
-        tries = 0 if killed and progressed else self.tries.get(run, 0)
+        tries = 0 if workers.killed(status) and progressed else self.tries.get(run, 0)
         if workers.again(status, why, progressed, tries):
             self.tries[run] = tries + 1
             self.waiting.insert(0, run)

@@ -16,7 +16,7 @@ from gen_jax.runtime.logbook import write_text
 from gen_jax.sweep.grammar import short_names
 from gen_jax.sweep.plan import Plan, brief
 from gen_jax.sweep.prune import mean_curve
-from gen_jax.sweep.results import Cell, Results
+from gen_jax.sweep.results import Cell, Results, names_of
 from gen_jax.sweep.state import curve
 from gen_jax.version import __version__
 
@@ -64,12 +64,13 @@ def _counted(results):
     return f"{len(results.cells)} cells, {len(states)} runs: {counts}"
 
 
-def _fields(results):
-    return short_names(dict.fromkeys(path for cell in results.cells for path, _ in cell.swept))
+def _told(names, cell):
+    """The values of a cell by the short names of their fields."""
+    return ", ".join(f"{names[path]}={brief(text)}" for path, text in cell.swept)
 
 
 def _table(results):
-    names = _fields(results)
+    names = names_of(results)
     figure = lambda value: f'<td class="figure">{"" if value is None else number(value)}</td>'
     head = ["", "cell", *names.values(), results.metric or "value", "+-", "seeds", ""]
     rows = []
@@ -92,7 +93,7 @@ def _whole(results) -> list[Cell]:
 
 def _parallel(results):
     """Parallel coordinates: an axis a field and one for the metric."""
-    cells, names = _whole(results), _fields(results)
+    cells, names = _whole(results), names_of(results)
     if len(cells) < 2 or not names:
         return ""
     width, height, left, right, top, bottom = 720, 300, 60, 60, 34, 16
@@ -115,8 +116,7 @@ def _parallel(results):
             words_on_top.append(f'<text {at} text-anchor="{anchor}" {readable}>{escape(text[:14])}</text>')
     for i, cell in enumerate(cells):
         points = "L".join(f"{x:.1f} {column[i]:.1f}" for x, column in zip(across, places, strict=True))
-        told = ", ".join(f"{names[path]}={brief(text)}" for path, text in cell.swept)
-        title = f"<title>{escape(f'{told}: {results.metric} {number(cell.mean)}')}</title>"
+        title = f"<title>{escape(f'{_told(names, cell)}: {results.metric} {number(cell.mean)}')}</title>"
         parts.append(f'<path class="{"line" if cell.rank == 1 else "raw"}" d="M{points}">{title}</path>')
     parts += words_on_top
     best = cells[-1]
@@ -178,10 +178,10 @@ def _curves(results):
         parts.append(f'<text x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{label(tick)}</text>')
     for tick in ticks(first, last, 6):
         parts.append(f'<text x="{x(tick):.1f}" y="{height - 6}" text-anchor="middle">{label(tick)}</text>')
-    names = _fields(results)
+    names = names_of(results)
     for cell, one in drawn[::-1]:
         points = "L".join(f"{x(one.steps[i]):.1f} {y(one.values[i]):.1f}" for i in thinned(len(one.steps), 300))
-        told = ", ".join(f"{names[path]}={brief(text)}" for path, text in cell.swept) or f"cell {cell.number}"
+        told = _told(names, cell) or f"cell {cell.number}"
         parts.append(
             f'<path class="{"line" if cell.rank == 1 else "raw"}" d="M{points}"><title>{escape(told)}</title></path>'
         )
@@ -192,7 +192,7 @@ def _curves(results):
 
 
 def _samples(results):
-    names, figures = _fields(results), []
+    names, figures = names_of(results), []
     for cell in [cell for cell in results.cells if cell.rank][:_SHOWN]:
         grids = sorted((cell.rows[0].run.path / "samples").glob("step_*.png"))
         try:
@@ -200,7 +200,7 @@ def _samples(results):
                 picture = np.asarray(image.convert("RGB"))
         except (IndexError, OSError, ValueError, SyntaxError):  # none was drawn, or it cannot be read
             continue
-        told = ", ".join(f"{names[path]}={brief(text)}" for path, text in cell.swept)
+        told = _told(names, cell)
         caption = f"<b>{cell.rank}.</b> {escape(told)} · {escape(results.metric)} {number(cell.mean)}"
         uri = data_uri([picture], _PICTURES // _SHOWN)
         figures.append(

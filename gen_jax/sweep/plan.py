@@ -10,7 +10,6 @@ Nothing here says how far a run is: that is read from its own directory, each ti
 
 import fcntl
 import hashlib
-import importlib.util
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import NamedTuple
 
 from gen_jax.command import command
 from gen_jax.config import fields, load
-from gen_jax.config.load import line_of
+from gen_jax.config.load import blamed, executed
 from gen_jax.errors import InputError
 from gen_jax.runtime.files import check_local, read_sealed, reason, write_sealed
 from gen_jax.sweep import grammar
@@ -156,13 +155,8 @@ def _space(file: str) -> Callable | list[Overrides]:
     path = Path(file)
     if not path.is_file():
         raise InputError(f"--space={file}: no such file; it has `def space(trial)`, or a list `space`")
-    spec = importlib.util.spec_from_file_location(f"gen_jax_space_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # a user's file may fail in any way
-        message = " ".join(str(error).split())
-        raise InputError(f"--space={file} fails: {line_of(error, path)}{type(error).__name__}: {message}") from error
+    with blamed(f"--space={file}", path):
+        module = executed(f"gen_jax_space_{path.stem}", path)
     found = getattr(module, "space", None)
     if callable(found):
         return found

@@ -130,18 +130,22 @@ def _literal(value):
     return pprint.pformat(value, indent=1, width=100, compact=True).replace("\n", "\n     ")
 
 
+def names_of(results: Results) -> dict[str, str]:
+    """The fields that are swept: dotted path -> short name."""
+    return short_names(dict.fromkeys(path for cell in results.cells for path, _ in cell.swept))
+
+
 def as_csv(results: Results) -> str:
     """A row a run, the best cells first; empty where there is no number."""
-    paths = list(dict.fromkeys(path for cell in results.cells for path, _ in cell.swept))
-    names = short_names(paths)
-    head = ["rank", "cell", *(names[path] for path in paths if path != "seed"), "seed", "state", "step"]
+    names = {path: name for path, name in names_of(results).items() if path != "seed"}
+    head = ["rank", "cell", *names.values(), "seed", "state", "step"]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*head, results.metric or "value", "mean", "spread", "run", "why"])
     text = lambda value: "" if value is None else repr(value)
     for cell in results.cells:
         for row in cell.rows:
-            swept = [dict(cell.swept).get(path, "") for path in paths if path != "seed"]
+            swept = [dict(cell.swept).get(path, "") for path in names]
             state = ["running" if row.running else row.seen.state, row.seen.step]
             figures = [text(row.value), text(cell.mean), text(cell.spread)]
             where = [f"trials/{row.run.name}", row.seen.why]
@@ -151,13 +155,12 @@ def as_csv(results: Results) -> str:
 
 def as_text(results: Results) -> str:
     """A table for a terminal, a line a cell."""
-    paths = list(dict.fromkeys(path for cell in results.cells for path, _ in cell.swept))
-    names = short_names(paths)
+    names = names_of(results)
     several = any(len(cell.rows) > 1 for cell in results.cells)
     lines = [["", "cell", *names.values(), results.metric or "value", *(["+-"] if several else []), "runs"]]
     number = lambda value: "" if value is None else f"{value:.4g}"
     for cell in results.cells:
-        swept = [brief(dict(cell.swept).get(path, "")) for path in paths]
+        swept = [brief(dict(cell.swept).get(path, "")) for path in names]
         spread = [number(cell.spread)] if several else []
         rank = str(cell.rank or "")
         lines.append([rank, f"{cell.number:04d}", *swept, number(cell.mean), *spread, _states(cell)])

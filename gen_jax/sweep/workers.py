@@ -67,10 +67,14 @@ def again(status: int, why: str, progressed: bool, tries: int) -> bool:
       progressed: whether it made a checkpoint since it was last started.
       tries: how often it was started again so far; for a killed one, without progress in between.
     """
-    killed = status < 0 or status in (130, 143)  # from outside: it saved, or had no time to
-    if status == 2 or (not killed and hopeless(why)):
+    if status == 2 or (not killed(status) and hopeless(why)):
         return False
-    return tries < RETRIES and (progressed or killed)
+    return tries < RETRIES and (progressed or killed(status))
+
+
+def killed(status: int) -> bool:
+    """Whether a process was ended from outside: it saved, or had no time to."""
+    return status < 0 or status in (130, 143)
 
 
 def last_line(log: Path) -> str:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from critics import convolutional
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gen_jax.losses import penalties
@@ -20,16 +21,6 @@ def images(seed, batch=5, side=4, channels=2):
 
 def linear(w):
     return lambda x: jnp.einsum("bhwc,hwc->b", x, w)
-
-
-def conv(params):
-    def critic(x):
-        x = jax.lax.conv_general_dilated(
-            x, params["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-        return jnp.sum(jnp.tanh(x) * params["head"], axis=(1, 2, 3))
-
-    return critic
 
 
 def conv_params(seed=0):
@@ -81,7 +72,7 @@ def test_r1_of_a_quadratic_critic_and_its_slope():
 
 @pytest.mark.parametrize("name", PENALTIES)
 def test_a_batch_gives_what_its_images_give_alone(name):
-    real, fake, critic = images(0), images(2), conv(conv_params())
+    real, fake, critic = images(0), images(2), convolutional(conv_params())
     penalty = jax.jit(partial(PENALTIES[name], critic))
     together = penalty(real, fake)
     assert together.shape == (5,)

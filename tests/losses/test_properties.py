@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from critics import convolutional
 
 from gen_jax.losses import adversarial, bounds, divergences, likelihoods, penalties
 from gen_jax.testing import check_loss, check_sampler
@@ -23,20 +24,9 @@ def images(*shape):
     return RNG.integers(0, 256, size=shape) / 255.0
 
 
-def critic(params):
-    """A critic of images [B, 4, 4, 2] with curvature, so that second derivatives are seen."""
-
-    def of(x):
-        layout = ("NHWC", "HWIO", "NHWC")
-        x = jax.lax.conv_general_dilated(x, params["kernel"], (1, 1), "SAME", dimension_numbers=layout)
-        return jnp.sum(jnp.tanh(x) * params["head"], axis=(1, 2, 3))
-
-    return of
-
-
 def of_critic(penalty):
     """A penalty as a loss of images and parameters."""
-    return lambda params, **arguments: penalty(critic(params), **arguments)
+    return lambda params, **arguments: penalty(convolutional(params), **arguments)
 
 
 PAIR = (images(5, 4, 4, 2), images(5, 4, 4, 2))

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from critics import convolutional
 
 from gen_jax.losses import adversarial, bounds, divergences, likelihoods, penalties
 
@@ -70,15 +71,6 @@ def test_objectives_and_their_gradients(name):
             np.testing.assert_allclose(slope, 0.0 if expected is None else expected, rtol=1e-12, atol=1e-15)
 
 
-def jax_critic(params):
-    def critic(x):
-        layout = ("NHWC", "HWIO", "NHWC")
-        x = jax.lax.conv_general_dilated(x, params["kernel"], (1, 1), "SAME", dimension_numbers=layout)
-        return jnp.sum(jnp.tanh(x) * params["head"], axis=(1, 2, 3))
-
-    return critic
-
-
 def torch_critic(params, x):
     x = F.conv2d(x.permute(0, 3, 1, 2), params["kernel"].permute(3, 2, 0, 1), padding=1)
     return (torch.tanh(x).permute(0, 2, 3, 1) * params["head"]).sum(dim=(1, 2, 3))
@@ -96,7 +88,7 @@ def test_penalties_and_their_parameter_gradients(name):
     real, fake, key = jnp.asarray(IMAGES[0]), jnp.asarray(IMAGES[1]), jax.random.key(1)
 
     def ours(params):
-        critic = jax_critic(params)
+        critic = convolutional(params)
         if name == "gradient_penalty":
             return penalties.gradient_penalty(critic, real, fake, key)
         return {"r1": penalties.r1, "r2": penalties.r2}[name](critic, real)
