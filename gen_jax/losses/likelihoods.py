@@ -96,7 +96,13 @@ def discretized_logistic_mixture(
 
 
 def _sum(terms: jax.Array) -> jax.Array:
-    return jnp.sum(terms, axis=tuple(range(1, terms.ndim)))
+    """The sum over every axis but the first, as a product with ones.
+
+    On a CPU XLA computes what it sums inside the sum, one value at a time; what it multiplies it computes
+    beforehand, eight at a time. That makes a likelihood 2.5 times faster (docs/performance.md).
+    """
+    flat = terms.reshape(len(terms), -1)
+    return jnp.matmul(flat, jnp.ones(flat.shape[1], flat.dtype), precision="highest")
 
 
 def _log_bin(images, mean, log_scale, levels):
