@@ -34,6 +34,19 @@ def test_bernoulli_equals_scipy():
     np.testing.assert_allclose(likelihoods.bernoulli(f32(x), f32(logits)), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("pixels", [1, 7, 8, 9, 23])
+def test_bernoulli_of_any_number_of_pixels(pixels):
+    """Pixels are multiplied eight at a time; the derivatives, written down by hand, are those of log p."""
+    x, logits = RNG.integers(0, 2, (4, pixels)), 5 * RNG.normal(size=(4, pixels))
+    p = scipy.special.expit(logits)
+    expected = scipy.stats.bernoulli.logpmf(x, p).sum(axis=1)
+    value, slopes = jax.value_and_grad(lambda *of: likelihoods.bernoulli(*of).sum(), (0, 1))(f32(x), f32(logits))
+    np.testing.assert_allclose(likelihoods.bernoulli(f32(x), f32(logits)), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(value, expected.sum(), rtol=1e-5)
+    np.testing.assert_allclose(slopes[0], logits, rtol=1e-6)
+    np.testing.assert_allclose(slopes[1], x - p, atol=1e-6)
+
+
 def test_bernoulli_of_sure_logits():
     x, logits = f32([[0.0], [1.0], [0.0], [1.0]]), f32([[-1e4], [1e4], [1e4], [-1e4]])
     np.testing.assert_array_equal(likelihoods.bernoulli(x, logits), [0.0, 0.0, -1e4, -1e4])
