@@ -144,6 +144,7 @@ def test_files_tell_apart_what_is_different(runs, capsys):
     assert [float(t["Temperature"]) for t in told] == [1.0, 1.0, 0.5]
 
 
+@pytest.mark.slow
 def test_evaluation_says_which_weights(runs, capsys):
     flags = ["--importance_samples=1", "--images=10", "--seeds=1", "--limit=1", "--extractor=random"]
     for name, more, weights in [

@@ -128,6 +128,7 @@ def test_grid_that_a_kill_took_is_drawn_again(tmp_path):
     assert grids == {p.name: p.read_bytes() for p in (tmp_path / "run/samples").iterdir()}
 
 
+@pytest.mark.slow
 def test_killed_before_its_first_checkpoint_starts_over(tmp_path):
     train(shrunk("vae_digits", tmp_path), tmp_path / "whole")
     train(shrunk("vae_digits", tmp_path), tmp_path / "killed")
@@ -183,6 +184,7 @@ def test_what_is_not_finite_is_named_before_anything_is_fitted_to_it(tmp_path, m
         train(config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_extension_is_allowed_where_no_schedule_spans_the_run(tmp_path):
     fixed = {"optimizer__learning_rate": "{'kind': 'constant', 'start': 1e-3}"}
     short, long = (shrunk("vae_digits", tmp_path, train__steps=n, **fixed) for n in (3, 6))

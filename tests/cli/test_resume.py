@@ -36,6 +36,7 @@ def killed(root, name):
     return path
 
 
+@pytest.mark.slow
 def test_goes_on_with_the_newest_unfinished_run_of_this_config(root, capsys):
     older, newer = killed(root, "0002-vae_digits"), killed(root, "0003-another-name")
     other = killed(root, "0004-vae_digits")

@@ -29,6 +29,7 @@ def test_mnist(tfds_data):
     assert abs(train.mean().mean() - 0.1307) < 2e-3  # the mean that everybody normalises by
 
 
+@pytest.mark.slow
 def test_fashion_mnist(tfds_data, capfd):
     train = data.make(name="fashion_mnist", batch_size=64, resident_megabytes=0)
     test = data.make(name="fashion_mnist", batch_size=64, split="test")

@@ -54,6 +54,7 @@ def short(monkeypatch):
     monkeypatch.setattr(detect, "load_config", quick)
 
 
+@pytest.mark.slow
 def test_verb_reports_the_generator_it_knows_and_the_one_it_does_not(runs, short, tmp_path, capsys):
     image = gen_jax.load(runs / "gan_digits").sample(range(3, 4))[0]
     Image.fromarray(image[..., 0]).save(tmp_path / "a.png")

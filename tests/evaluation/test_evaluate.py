@@ -157,6 +157,7 @@ def test_every_stage_is_told_from_its_beginning_to_its_end(run, tmp_path, monkey
     assert 0.5 in stages["likelihood of test images"] and len(stages["samples of seeds 0 to 299"]) == 3
 
 
+@pytest.mark.slow
 def test_scores_in_the_features_of_a_poor_classifier_carry_a_warning(run, short, capsys):
     assert main(["evaluate", str(run), "--quick", "--images=20"]) == 0
     told = capsys.readouterr()

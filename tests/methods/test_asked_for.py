@@ -32,6 +32,7 @@ def trained(config, workdir):
     return gen_jax.load(workdir)
 
 
+@pytest.mark.slow
 def test_captions(tfds_data, tmp_path, capsys):
     run = trained(asked_by("text", name="noto_emoji", image_size=16), tmp_path / "run")
     cat, dog = (parse("text", run.spec.conditions["text"], text) for text in ("cat face", "dog face"))

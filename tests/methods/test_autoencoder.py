@@ -163,6 +163,7 @@ def runs(tmp_path_factory):
     return root, config
 
 
+@pytest.mark.slow
 def test_run_killed_before_it_was_saved_ends_with_the_same_mixture(runs):
     """The last checkpoint before the end knows no mixture; one of the end is not fitted again."""
     root, config = runs
@@ -200,6 +201,7 @@ def test_verbs(runs, capsys):
     assert {"reconstruction_psnr", "reconstruction_ssim", "precision"} <= found and "nll" not in found
 
 
+@pytest.mark.slow
 def test_convolutions_and_labels(tmp_path):
     """Both networks hear the label; without components there is nothing to fit."""
     config = shrunk("autoencoder_fashion_mnist", tmp_path, model__condition="label", model__components=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh
 from scipy import stats
-from shrunk import shrunk, trained
+from shrunk import each, shrunk, trained
 from sklearn.ensemble import RandomForestClassifier
 
 import gen_jax
@@ -275,6 +275,7 @@ def test_passes_see_other_noise_and_a_key_decides(tmp_path):
     assert (counts != other.collections["forest"]["counts"][0].sum(0)).any()
 
 
+@pytest.mark.slow
 def test_eight_devices_equal_one(tmp_path):
     method, variables, images = grown(tmp_path, correlated(100, 3, 3))
     mesh = Mesh(np.array(jax.devices()[:8]), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
@@ -290,7 +291,7 @@ def test_eight_devices_equal_one(tmp_path):
     np.testing.assert_allclose(found, method.log_prob(variables, given / np.float32(255), {}), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["forest_digits", "forest_mnist"])
+@pytest.mark.parametrize("name", each(["forest_digits", "forest_mnist"]))
 def test_shipped_config_is_grown_scored_and_opened(name, tmp_path, capsys):
     run = tmp_path / "run"
     trained(shrunk(name, tmp_path, data__binarize="threshold"), run)

@@ -66,6 +66,7 @@ def test_generator_update_leaves_the_critic_bitwise_unchanged(tmp_path):
     assert not equal(before.params["generator"], after.params["generator"])
 
 
+@pytest.mark.slow
 def test_critic_is_updated_k_times_a_step(tmp_path):
     _, after, _, program = run_one(shrunk("gan_digits_unconditional", tmp_path, train__critic_steps=3))
     counts = {name: int(state[0].count) for name, state in after.opt_state.items()}

@@ -143,6 +143,7 @@ def test_gaussian_has_the_moments_of_the_data_and_its_density(images, tmp_path):
     assert clipped.min() == 0.0 and clipped.max() == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["uniform", "marginal", "gaussian"])
 def test_eight_devices_fit_what_one_does_and_a_seed_draws_its_image_beside_any(kind, tmp_path):
     found = []

@@ -219,6 +219,7 @@ def test_no_choice_is_left_in_the_compiled_program(layer, order):
     assert ("convolution(" in text) == (layer.filtered != "STW")
 
 
+@pytest.mark.slow
 @each_layer
 def test_one_export_for_two_platforms(layer):
     function = _penalised(layer.forms()[0])

@@ -47,6 +47,7 @@ def unit(variables, block, pooled):
     return np.maximum(pooled @ kernel / np.sqrt(1.0 + 1e-3), 0.0)
 
 
+@pytest.mark.slow
 def test_averages_do_not_count_the_padding(blocks):
     variables, outputs, _ = blocks
     assert outputs["Mixed_7a"].shape == (1, 3, 3, 1280)

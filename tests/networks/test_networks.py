@@ -307,7 +307,10 @@ def test_labels_matter_to_coders(name):
         _used_rows_get_gradients(_output_and_gradient(network, variables, inputs)(_labels(0, 1, 1))[1])
 
 
-@pytest.mark.parametrize("kind", ["GENERATORS", "DISCRIMINATORS", "ENCODERS", "DECODERS"])
+@pytest.mark.parametrize(
+    "kind",
+    ["ENCODERS", "DECODERS", *(pytest.param(k, marks=pytest.mark.slow) for k in ("GENERATORS", "DISCRIMINATORS"))],
+)
 def test_bfloat16_is_close_to_float32(kind):
     shape = (8, 8, 1)
     for name, module in getattr(networks, kind).items():

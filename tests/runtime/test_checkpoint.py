@@ -379,7 +379,10 @@ with checkpoint.opened(folder / "end") as saved:
 SIZE = sum(len(leaf) for leaf in bytes_of(make_state(0)))
 
 
-@pytest.mark.parametrize("sizes", [(), (0, 300, 5000)], ids=["seen before", "in the middle"])
+@pytest.mark.parametrize(
+    "sizes",
+    [pytest.param((), id="seen before"), pytest.param((0, 300, 5000), id="in the middle", marks=pytest.mark.slow)],
+)
 def test_failed_save_is_one_line_and_loses_no_earlier_checkpoint(sizes, tmp_path):
     here = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}

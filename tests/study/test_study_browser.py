@@ -94,6 +94,7 @@ def by_keyboard(tab, key):
         tab.keyboard.press((("1", "2"), ("f", "j"), ("ArrowLeft", "ArrowRight"))[i % 3][wanted(tab, key)])
 
 
+@pytest.mark.slow
 def test_studies_by_click_and_by_keyboard_are_scored(tab, page, tmp_path):
     key = json.loads(page.with_name("study.key.json").read_text())
     files = []
@@ -146,6 +147,7 @@ def test_the_page_is_blind_and_small(page):
     assert "darkling" not in page.read_text() and page.stat().st_size < 5_000_000
 
 
+@pytest.mark.slow
 def test_undo_and_resume(tab, page):
     begin(tab, page, key="Space")
     for press in ("1", "2", "1"):

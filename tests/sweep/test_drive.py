@@ -144,6 +144,7 @@ TWELVE = ["--config=vae_digits", "--config.optimizer.learning_rate=1e-4,3e-4,1e-
 TWELVE += ["--config.model.latent_size=2,4,8", "--config.train.steps=4", "--config.train.checkpoint_every=1"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_of_a_terminal_reaches_children_once(tmp_path, fake):
     """A terminal signals all processes of its group; children that heard it twice would end before they have saved."""
     fake({"*": {"pause": 0.2}})
@@ -155,6 +156,7 @@ def test_ctrl_c_of_a_terminal_reaches_children_once(tmp_path, fake):
     assert not list(tmp_path.glob("s/trials/*/DONE"))
 
 
+@pytest.mark.slow
 def test_twenty_four_runs_finish_once_though_a_worker_and_the_parent_are_killed(tmp_path, fake):
     fake({"*": {"pause": 0.15}})
     kill_one_worker_then_the_parent(tmp_path / "s", TWELVE)
@@ -243,6 +245,7 @@ SMALL = ["--config=vae_digits", "--config.train.steps=4", "--config.train.log_ev
 SMALL += ["--config.model.encoder.widths=(32,)", "--config.model.decoder.widths=(32,)", "--config.mesh.devices=1"]
 
 
+@pytest.mark.slow
 def test_printed_commands_are_the_sweep_and_the_best_config_is_its_best_run(tmp_path, capsys, monkeypatch):
     """Each printed line trains a run; the sweep finds them done; its best config repeats the best run bit by bit."""
     sweep = ["sweep", str(tmp_path / "s"), *SMALL, "--config.optimizer.learning_rate=1e-4,1e-2"]
