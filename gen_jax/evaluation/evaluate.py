@@ -253,7 +253,7 @@ def importance_weighted(
 def _log_weights(log_weights):
     @jax.jit
     def block(total, variables, images, keys, index, samples, condition):
-        """log(exp(total) + the sum of these weights). The last block reaches beyond the last sample: one shape for all."""
+        """log(exp(total) + these weights). The last block reaches beyond the last sample: one shape for all."""
         sample_keys = jax.vmap(lambda key: jax.vmap(lambda i: jax.random.fold_in(key, i))(index))(keys)
         found = log_weights(variables, images, sample_keys, condition)
         return jnp.logaddexp(total, jax.nn.logsumexp(jnp.where(index < samples, found, -jnp.inf), axis=1))
