@@ -22,7 +22,7 @@ from gen_jax.errors import Failed, Interrupted, NonFinite
 from gen_jax.length import length
 from gen_jax.method import State
 from gen_jax.program import Program, build
-from gen_jax.runtime import checkpoint, directory, logbook, processes
+from gen_jax.runtime import checkpoint, directory, logbook, processes, watch
 from gen_jax.runtime.progress import Progress, duration, opening
 from gen_jax.version import __version__
 
@@ -136,6 +136,7 @@ def loop(program: Program, state: State, saved, book, progress, tell, observers)
             variants = program.variants(step, count)
             began = time.monotonic()
             state, metrics = program.update(state, feed, variants)
+            watch.at(f"step {step + count}")
             if variants not in compiled:
                 compiled.add(variants)
                 jax.block_until_ready(state.step)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import jax
 import numpy as np
@@ -70,7 +71,7 @@ def test_killed_run_ends_bitwise_like_one_never_killed(name, tmp_path, capsys):
     assert main(command(name, killed)[3:]) == 0 and "already done" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("signum, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("signum, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_signal_saves_and_says_how_to_go_on(signum, status, tmp_path, capsys, monkeypatch):
     workdir = tmp_path / "run"
 
@@ -80,7 +81,7 @@ def test_signal_saves_and_says_how_to_go_on(signum, status, tmp_path, capsys, mo
         return lambda program, workdir: Observer(1, see)
 
     monkeypatch.setattr(during_training, "grids", grids)
-    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         assert main(command("vae_digits", workdir, "--config.train.checkpoint_every=0")[3:]) == status
     finally:
@@ -91,6 +92,26 @@ def test_signal_saves_and_says_how_to_go_on(signum, status, tmp_path, capsys, mo
     assert "Traceback" not in error
     rows = (workdir / "metrics.jsonl").read_text().splitlines()
     assert final(workdir).step == json.loads(rows[-1])["step"] == 6
+
+
+@pytest.mark.slow
+def test_run_whose_terminal_goes_away_saves(tmp_path):
+    """A real terminal that is closed: what is written to it fails from then on, and SIGHUP comes."""
+    terminal, end = os.openpty()
+    words = command("vae_digits", tmp_path / "run", "--config.train.steps=100000")
+    process = subprocess.Popen(["setsid", "--ctty", *words], stdin=end, stdout=end, stderr=end)
+    os.close(end)
+    os.set_blocking(terminal, False)
+    while not checkpoint.committed(tmp_path / "run/checkpoints"):
+        assert process.poll() is None
+        with suppress(BlockingIOError):
+            os.read(terminal, 2**16)
+        time.sleep(0.01)
+    os.close(terminal)
+    assert process.wait(60) == 129
+    rows = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    assert final(tmp_path / "run").step == json.loads(rows[-1])["step"]
+    assert not (tmp_path / "run/FAILED.txt").exists()
 
 
 def test_the_module_is_called_like_its_function(tmp_path):

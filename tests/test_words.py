@@ -46,7 +46,12 @@ def test_a_command_has_flags_and_fields_that_there_are(command, tmp_path, monkey
     for block in blocks(ROOT / "docs/own.md"):
         (tmp_path / block.partition("\n")[0].removeprefix("# ")).write_text(block)
     monkeypatch.chdir(tmp_path)
-    _, verb, *words = shlex.split(command, comments=True)
+    parse(shlex.split(command, comments=True)[1:])
+
+
+def parse(words):
+    """Words after gen-jax: refused unless there are such flags, fields and values."""
+    verb, *words = words
     parser = {name: parser for name, parser, _ in main._verbs()}[verb]
     overrides, words = main._split(words, "--config.")
     conditions, words = main._split(words, "--condition.")

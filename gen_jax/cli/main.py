@@ -3,7 +3,8 @@
     gen-jax VERB [RUN] [--flag=value] [--config.field=value]
 
 Machine-readable results go to stdout, progress to stderr. Exit 0: done; 1: the run failed; 2: the input
-was refused before any work; 130 / 143: stopped by Ctrl-C / SIGTERM, saved.
+was refused before any work; 75: another process of the run was lost; 129 / 130 / 143: stopped by the end of the
+terminal / Ctrl-C / SIGTERM, saved.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 from gen_jax.cli import verbs
 from gen_jax.errors import InputError, Interrupted
 from gen_jax.field import whole
+from gen_jax.runtime import watch
 from gen_jax.runtime.files import check_local, check_out, check_run
 from gen_jax.version import __version__
 
@@ -57,8 +59,14 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name or a sign that the terminal cannot show must not end a run
             stream.reconfigure(errors="backslashreplace")
+    return watch.leave(_outcome(argv, debug))
+
+
+def _outcome(argv, debug):
     with contextlib.suppress(ValueError):  # not in the main thread: signals are the caller's
         signal.signal(signal.SIGTERM, _terminated)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
+            signal.signal(signal.SIGHUP, _terminated)
     try:
         return _run(argv) or 0
     except InputError as error:
@@ -84,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _terminated(signum, frame):
-    """Ends any verb but train, which saves first, as Ctrl-C does: what is half-written is cleaned away."""
+    """Ends any verb but train and sweep, which save first, as Ctrl-C does: what is half-written is cleaned away."""
     sys.exit(128 + signum)
 
 
@@ -228,6 +236,8 @@ def _verbs():
     sweep[1].add_argument("--direction", choices=("min", "max"), help="default: as is known of the metric, else min")
     sweep[1].add_argument("--prune", choices=("none", "median", "halving"), help="stop cells that fall behind")
     sweep[1].number("--parallel", 1, 1024, help="runs at once; default: one a GPU, or one on the CPU")
+    sweep[1].add_argument("--launcher", choices=("local", "slurm"), default="local", help="slurm: submit jobs, exit")
+    sweep[1].add_argument("--slurm", default="", metavar="NAME=VALUE,...", help="for sbatch: partition=gpu,time=600")
     sweep[1].add_argument("--storage", metavar="URL", help="a database for the search, where several hosts share it")
     sweep[1].add_argument("--extend", action="store_true", help="add cells, seeds or trials to a sweep that is there")
     sweep[1].add_argument("--dry_run", action="store_true", help="show the table of runs, exit")

@@ -27,6 +27,11 @@ def sweep(arguments) -> int:
         raise InputError(f"the search in {folder} lies in {hint}")
     if arguments.storage and not search:
         raise InputError(f"--storage={arguments.storage}: is for a search; a grid needs none")
+    slurm = arguments.launcher == "slurm"
+    if slurm and search:
+        raise InputError("--launcher=slurm: is for grids; run the command of a search itself as a job")
+    if arguments.slurm and not slurm:
+        raise InputError(f"--slurm={arguments.slurm}: is for --launcher=slurm")
     if arguments.dry_run:
         print(_dry(plan, folder))
         return 0
@@ -46,6 +51,8 @@ def sweep(arguments) -> int:
     with plans.driven(folder, alone=not arguments.storage):
         with plans.one_at_a_time(folder):  # of two that begin it at once, the second takes what the first wrote
             plan = plans.agreed(folder, plan, arguments.extend)
+            if slurm:
+                return _submit(plan, folder.absolute(), arguments)
             plans.write(folder, plan)
         return _drive(plan, folder, arguments)
 
@@ -87,6 +94,19 @@ def _dry(plan, folder):
     return (
         f"{results.columns(lines)}\n{len(cells)} cells x {plan.seeds} seeds = {len(rows)} runs in {folder / 'trials'}"
     )
+
+
+def _submit(plan, folder, arguments):
+    from gen_jax.sweep import slurm
+
+    executor = slurm.executor(folder, arguments.slurm, arguments.parallel)
+    plans.write(folder, plan)
+    jobs = slurm.submit([run for runs in _of_grid(plan, folder) for run in runs], executor)
+    for job in jobs:
+        print(job.job_id)
+    look, again = command("sweep", folder, "--status"), command("sweep", folder)
+    print(f"{len(jobs)} jobs submitted; {look} shows how far they are, {again} ranks them at the end", file=sys.stderr)
+    return 0
 
 
 def _drive(plan, folder, arguments):

@@ -26,7 +26,7 @@ def train(arguments):
     from gen_jax.evaluation.during_training import observers
     from gen_jax.length import length
     from gen_jax.observers import profile
-    from gen_jax.runtime import logbook
+    from gen_jax.runtime import logbook, watch
     from gen_jax.runtime.directory import check_same_run, newest_unfinished
     from gen_jax.train import Failed, train
 
@@ -67,12 +67,16 @@ def train(arguments):
             f"saved at step {error.step}; go on with: {_again(arguments, overrides, workdir)}",
             file=sys.stderr,
         )
+        watch.agreed()
         return 128 + error.signum
-    except BaseException:
+    except BaseException as error:
+        if not isinstance(error, InputError):
+            watch.settle()
         # A directory that was made for a run that never began is not left behind.
         if not (arguments.workdir or arguments.resume or (workdir / "config.json").exists()):
             _remove_empty(workdir)
         raise
+    watch.agreed()
     return 0
 
 

@@ -30,7 +30,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from gen_jax.errors import InputError
-from gen_jax.runtime import files
+from gen_jax.runtime import files, watch
 
 FORMAT = 2
 UNFINISHED = ".orbax-checkpoint-tmp"
@@ -109,6 +109,7 @@ class Writer(Checkpoints):
         import orbax.checkpoint as ocp
 
         self.wait()
+        watch.at(f"saving checkpoint {step}")
         state = _copy(state)
         leaves = {name: _describe(_whole(leaf)) for name, leaf in _named(state)}
         # As JSON gives it back: a checksum of tuples would not be one of the lists that they become.
@@ -284,11 +285,13 @@ def _reason(error: Exception) -> str:
 
 
 def _of_process_0(value: int) -> int:
+    watch.at("the checkpoints")
     return int(multihost_utils.broadcast_one_to_all(np.int32(value))) if jax.process_count() > 1 else value
 
 
 def _worst(verdict: int) -> int:
     """The largest verdict of any process; all must ask."""
+    watch.at("the checkpoints")
     return int(multihost_utils.process_allgather(np.int32(verdict)).max()) if jax.process_count() > 1 else verdict
 
 

@@ -1,15 +1,17 @@
 """What several processes of one run must agree on: whether it begins, and when it stops."""
 
 import os
+import select
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from gen_jax.errors import InputError
+from gen_jax.runtime import watch
 
 
 def together(act: Callable[[], None]) -> None:
@@ -19,6 +21,7 @@ def together(act: Callable[[], None]) -> None:
         act()
     except InputError as refused:
         error = refused
+    watch.at("the claim of the run directory")
     if jax.process_count() > 1 and not multihost_utils.broadcast_one_to_all(np.asarray(error is None)):
         error = error or InputError("process 0 refused; its error line says why")
     if error:
@@ -34,14 +37,17 @@ def must_stop(asked: list[int], call: int) -> bool:
 
 @contextmanager
 def collected() -> Iterator[list[int]]:
-    """Collects SIGTERM and Ctrl-C instead of dying of them; a second one is obeyed at once.
+    """Collects SIGTERM, Ctrl-C and the end of the terminal instead of dying of them; a second one is obeyed at once.
 
-    Of several processes, JAX collects SIGTERM and tells the others; Ctrl-C becomes a SIGTERM, so all of them save.
+    Of several processes, JAX collects SIGTERM and tells the others; the other two become a SIGTERM, so all of them
+    save. A failure that leaves this block waits for a peer whose death may be behind it (`watch.settle`).
     """
     asked, before = [], {}
     several = jax.process_count() > 1
 
     def handler(signum, frame):
+        if signum == signal.SIGHUP:
+            hang_up()
         asked.append(signum)
         signal.signal(signum, before[signum])
         if several:
@@ -49,12 +55,26 @@ def collected() -> Iterator[list[int]]:
 
     try:
         # With several processes SIGTERM is JAX's: its handler must not be replaced.
-        for signum in (signal.SIGINT,) if several else (signal.SIGTERM, signal.SIGINT):
-            before[signum] = signal.signal(signum, handler)
+        for signum in (signal.SIGINT, signal.SIGHUP, *([] if several else [signal.SIGTERM])):
+            if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup sets SIGHUP
+                before[signum] = signal.signal(signum, handler)
     except ValueError:  # not in the main thread (a notebook's worker, say): signals are the caller's
         pass
     try:
         yield asked
+    except Exception:
+        watch.settle()
+        raise
     finally:
         for signum, old in before.items():
             signal.signal(signum, old)
+
+
+def hang_up() -> None:
+    """Leads what is still printed nowhere, where the terminal has gone: writing to it would fail."""
+    for stream in (1, 2):
+        with suppress(OSError):
+            poll = select.poll()
+            poll.register(stream, 0)  # the end of the other side is always told
+            if poll.poll(0):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from gen_jax.errors import InputError
 from gen_jax.runtime.logbook import write_text
+from gen_jax.runtime.processes import hang_up
 from gen_jax.sweep import prune, results, workers
 from gen_jax.sweep.grammar import Overrides
 from gen_jax.sweep.plan import Plan, Run, runs_of
@@ -56,11 +57,18 @@ class Grid:
 
 @contextmanager
 def collected() -> Iterator[list[int]]:
-    """Collects SIGTERM and Ctrl-C; every one of them is in the list."""
+    """Collects SIGTERM, Ctrl-C and the end of the terminal; every one of them is in the list."""
     asked, before = [], {}
+
+    def handler(signum, frame):
+        if signum == signal.SIGHUP:
+            hang_up()
+        asked.append(signum)
+
     with suppress(ValueError):  # not in the main thread
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            before[signum] = signal.signal(signum, lambda signum, frame: asked.append(signum))
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup sets SIGHUP
+                before[signum] = signal.signal(signum, handler)
     try:
         yield asked
     finally:

@@ -74,7 +74,7 @@ def again(status: int, why: str, progressed: bool, tries: int) -> bool:
 
 def killed(status: int) -> bool:
     """Whether a process was ended from outside: it saved, or had no time to."""
-    return status < 0 or status in (130, 143)
+    return status < 0 or status in (129, 130, 143)
 
 
 def last_line(log: Path) -> str:
@@ -90,7 +90,12 @@ def in_words(status: int) -> str:
     """How a process ended."""
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
-    return {2: "refused", 130: "stopped by Ctrl-C", 143: "stopped by SIGTERM"}.get(status, f"exit status {status}")
+    return {
+        2: "refused",
+        129: "stopped by the end of the terminal",
+        130: "stopped by Ctrl-C",
+        143: "stopped by SIGTERM",
+    }.get(status, f"exit status {status}")
 
 
 def gpus() -> list[str]:
