@@ -228,6 +228,7 @@ def _verbs():
     sweep[1].add_argument("--direction", choices=("min", "max"), help="default: as is known of the metric, else min")
     sweep[1].add_argument("--prune", choices=("none", "median", "halving"), help="stop cells that fall behind")
     sweep[1].number("--parallel", 1, 1024, help="runs at once; default: one a GPU, or one on the CPU")
+    sweep[1].number("--lanes", 1, 1024, help="runs trained by one compiled update: those of a grid, or of its seeds")
     sweep[1].add_argument("--storage", metavar="URL", help="a database for the search, where several hosts share it")
     sweep[1].add_argument("--extend", action="store_true", help="add cells, seeds or trials to a sweep that is there")
     sweep[1].add_argument("--dry_run", action="store_true", help="show the table of runs, exit")
