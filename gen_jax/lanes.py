@@ -23,7 +23,7 @@ from gen_jax import methods, saved
 from gen_jax.config import flatten, from_json, to_json
 from gen_jax.errors import Failed, InputError, Interrupted, NonFinite
 from gen_jax.length import length
-from gen_jax.method import Mean, Resources, State
+from gen_jax.method import Mean, Method, Resources, State
 from gen_jax.observers import Observer
 from gen_jax.program import Feed, Program, build
 from gen_jax.runtime import checkpoint, directory, logbook
@@ -69,16 +69,16 @@ class Metrics(NamedTuple):
                 yield f"{lane}/{name}", Mean(m.total[lane], m.count[lane])
 
 
-def together(configs: Sequence[ml_collections.ConfigDict], count: int = 0) -> Lanes:
-    """The Lanes of some configs; nothing is compiled or trained yet.
+def check(configs: Sequence[ml_collections.ConfigDict], count: int) -> tuple[Program, list[Method]]:
+    """Whether runs of these configs can be lanes, `count` at a time.
 
-    Args:
-      count: how many were asked for, for messages; 0: as many as there are.
+    Returns:
+      The Program of the first config on one device, and the Method of each.
 
     Raises:
       InputError: they differ in what is no number of the update, or cannot be lanes at all.
     """
-    flag, config = f"--lanes={count or len(configs)}", configs[0]
+    flag, config = f"--lanes={count}", configs[0]
     plain = to_json(config)
     if saved.named(config):
         raise InputError(f"{flag}: a run over others ({', '.join(saved.named(config))}.run) trains alone; leave it out")
@@ -89,7 +89,18 @@ def together(configs: Sequence[ml_collections.ConfigDict], count: int = 0) -> La
     made = [methods.make(other, first.dataset.spec, {}) for other in configs]
     for other, method in zip(configs, made, strict=True):
         _check_one_program(flag, first, config, other, method)
-    mesh = _mesh(flag, config, first, len(configs))
+    _mesh(flag, config, first, min(count, len(configs)))
+    return first, made
+
+
+def together(configs: Sequence[ml_collections.ConfigDict]) -> Lanes:
+    """The Lanes of some configs; nothing is compiled or trained yet.
+
+    Raises:
+      InputError: as `check`.
+    """
+    first, made = check(configs, len(configs))
+    mesh = _mesh(f"--lanes={len(configs)}", configs[0], first, len(configs))
     put = lambda axis, tree: jax.device_put(tree, NamedSharding(mesh, _spec(axis)))
     born = jax.jit(partial(saved.born, first.dataset.spec, first.method))
     mean = Resources(jnp.asarray(first.dataset.mean()))
@@ -153,9 +164,9 @@ def _mesh(flag, config, program, count):
     """The devices that the lanes lie on: as many as share them evenly."""
     devices = meshes.make(config.mesh.devices).devices.flat
     # A kernel of four axes is that of a convolution.
-    if any(x.ndim > 3 for x in jax.tree.leaves(program.abstract.params)) and count > len(devices):
-        here = "there is 1" if len(devices) == 1 else f"there are {len(devices)}"
-        raise InputError(f"{flag}: each lane of a convolutional network takes a device, and {here}; leave it out")
+    if any(x.ndim > 3 for x in jax.tree.leaves(program.abstract.params)) and count > (most := len(devices)):
+        here = "there is 1; leave it out" if most == 1 else f"there are {most}; give --lanes={most}"
+        raise InputError(f"{flag}: each lane of a convolutional network takes a device, and {here}")
     used = max(n for n in range(1, min(count, len(devices)) + 1) if count % n == 0)
     return Mesh(np.asarray(devices[:used]), ("lane",), axis_types=(AxisType.Auto,))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gen_jax.config import load
 from gen_jax.errors import Failed, InputError, Interrupted, NonFinite
-from gen_jax.lanes import Apart, Lane, together, train
+from gen_jax.lanes import Apart, Lane, check, train
 from gen_jax.sweep import results, workers
 from gen_jax.sweep.plan import Plan, Run, runs_of
 from gen_jax.sweep.state import hopeless, reached, seen
@@ -34,7 +34,7 @@ def refuse(plan: Plan, folder: Path, count: int, **others) -> None:
         if given not in (None, False, "none"):
             word = f"--{flag}" if given is True else f"--{flag}={given}"
             raise InputError(f"{word}: does not go with --lanes={count}, which trains in one process; leave one out")
-    together([_lane(plan, run).config for runs in _cells(plan, folder) for run in runs], count)
+    check([_lane(plan, run).config for runs in _cells(plan, folder) for run in runs], count)
 
 
 def _cells(plan: Plan, folder: Path) -> list[list[Run]]:
@@ -88,8 +88,10 @@ def drive(plan: Plan, folder: Path, count: int, observers: Callable, tell: Calla
                     _train([_lane(plan, run) for run in claims], observers)
             except Interrupted as stopped:
                 return stopped.signum
-            except (Apart, NonFinite) as error:
-                tell(str(error))  # what can goes on without the others
+            except Apart as error:
+                tell(str(error))  # each goes on with those that stand where it does
+            except NonFinite:
+                pass  # it is told below; the others go on without it
             except Failed as error:
                 if len(claims) > 1:
                     raise Failed(f"{error}; the same command with fewer --lanes goes on") from error
