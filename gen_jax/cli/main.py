@@ -238,6 +238,7 @@ def _verbs():
     sweep[1].number("--parallel", 1, 1024, help="runs at once; default: one a GPU, or one on the CPU")
     sweep[1].add_argument("--launcher", choices=("local", "slurm"), default="local", help="slurm: submit jobs, exit")
     sweep[1].add_argument("--slurm", default="", metavar="NAME=VALUE,...", help="for sbatch: partition=gpu,time=600")
+    sweep[1].number("--lanes", 1, 1024, help="runs trained by one compiled update: those of a grid, or of its seeds")
     sweep[1].add_argument("--storage", metavar="URL", help="a database for the search, where several hosts share it")
     sweep[1].add_argument("--extend", action="store_true", help="add cells, seeds or trials to a sweep that is there")
     sweep[1].add_argument("--dry_run", action="store_true", help="show the table of runs, exit")

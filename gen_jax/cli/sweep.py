@@ -32,6 +32,12 @@ def sweep(arguments) -> int:
         raise InputError("--launcher=slurm: is for grids; run the command of a search itself as a job")
     if arguments.slurm and not slurm:
         raise InputError(f"--slurm={arguments.slurm}: is for --launcher=slurm")
+    if arguments.lanes and slurm:
+        raise InputError(
+            "--launcher=slurm: submits a job a run, and lanes are runs of one process; leave out one of them"
+        )
+    if arguments.lanes:
+        _check_lanes(plan, folder, arguments)
     if arguments.dry_run:
         print(_dry(plan, folder))
         return 0
@@ -109,26 +115,43 @@ def _submit(plan, folder, arguments):
     return 0
 
 
-def _drive(plan, folder, arguments):
-    source = Grid(plan)
-    if plan.trials:
-        from gen_jax.sweep.search import Search
+def _check_lanes(plan, folder, arguments):
+    from gen_jax.runtime import compilation
+    from gen_jax.sweep.lanes import refuse
 
-        source = Search(plan, folder, arguments.storage or "")
+    compilation.enable_cache()
+    others = {name: getattr(arguments, name) for name in ("parallel", "print_commands")}
+    refuse(plan, folder, arguments.lanes, prune=plan.prune, **others)
+
+
+def _drive(plan, folder, arguments):
     tell = lambda line: print(line, file=sys.stderr, flush=True)
-    driver = Driver(plan, folder, source, slots(arguments.parallel, gpus()), tell)
-    stopped = driver.run()
+    if arguments.lanes:
+        from gen_jax.evaluation.during_training import observers
+        from gen_jax.sweep import lanes
+
+        stopped = lanes.drive(plan, folder, arguments.lanes, observers, tell)
+        cells = _of_grid(plan, folder)
+    else:
+        source = Grid(plan)
+        if plan.trials:
+            from gen_jax.sweep.search import Search
+
+            source = Search(plan, folder, arguments.storage or "")
+        driver = Driver(plan, folder, source, slots(arguments.parallel, gpus()), tell)
+        stopped, cells = driver.run(), list(driver.cells.values())
     if stopped:
-        again = command("sweep", folder, *(["--storage=URL"] if plan.shared else []))
-        print(f"stopped, saved; go on with: {again}", file=sys.stderr)
+        asked = [f"--lanes={arguments.lanes}"] if arguments.lanes else ["--storage=URL"] if plan.shared else []
+        print(f"stopped, saved; go on with: {command('sweep', folder, *asked)}", file=sys.stderr)
         return 128 + stopped
-    found = results.collect(plan, list(driver.cells.values()))
+    found = results.collect(plan, cells)
     _report(plan, folder, found)
     print(results.as_text(found))
-    failed = sum(state == "failed" for state, _ in driver.over.values())
+    states = [row.seen.state for cell in found.cells for row in cell.rows]
+    failed = sum(state not in ("done", "pruned") for state in states)
     tell(results.told(folder, found))
     if failed:
-        print(f"error: {failed} of {len(driver.over)} runs failed; {folder / 'table.csv'} says why", file=sys.stderr)
+        print(f"error: {failed} of {len(states)} runs failed; {folder / 'table.csv'} says why", file=sys.stderr)
     return 1 if failed else 0
 
 

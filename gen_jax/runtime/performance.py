@@ -12,25 +12,30 @@ import jax
 from gen_jax.runtime import flops
 
 # Dense operations a second of one JAX device, by its exact `device_kind` and the type of the operands of products.
-# float32 means what JAX computes by default: TF32 on these GPUs, one pass in bfloat16 on TPUs. Sheets that state
-# figures with sparsity are halved.
-# A100: NVIDIA A100 data sheet (2021). H100 and H200: NVIDIA H100 and H200 data sheets; the NVL is not here.
-# B200: NVIDIA Blackwell architecture brief, HGX B200 at 1000 W. L4: NVIDIA L4 data sheet.
-# TPUs: cloud.google.com/tpu/docs/v4, v5e, v5p, v6e, one chip; JAX calls v5e "TPU v5 lite", v5p "TPU v5".
-_A100 = {"bfloat16": 312e12, "float32": 156e12}
-_H100_SXM = {"bfloat16": 989e12, "float32": 494e12}
-_V5E, _V5P, _V6E = (dict.fromkeys(("bfloat16", "float32"), peak) for peak in (197e12, 459e12, 918e12))
+# float32 means what JAX computes by default: TF32 on these GPUs, one pass in bfloat16 on TPUs. NVIDIA's sheets since
+# Hopper state figures with sparsity, which are halved here. All were looked up on 25 Nov 2026: those of TPUs on
+# Google's pages, those of NVIDIA's sheets as others quote them.
+_A100 = {"bfloat16": 312e12, "float32": 156e12}  # NVIDIA A100 data sheet: BF16 312, TF32 156, all four alike
+_H100_SXM = {"bfloat16": 989e12, "float32": 494e12}  # NVIDIA H100 data sheet, SXM: BF16 1,979, TF32 989, with sparsity
+_V4 = dict.fromkeys(("bfloat16", "float32"), 275e12)  # cloud.google.com/tpu/docs/v4: 275 a chip
+_V5E = dict.fromkeys(("bfloat16", "float32"), 197e12)  # cloud.google.com/tpu/docs/v5e: 197; JAX says "TPU v5 lite"
+_V5P = dict.fromkeys(("bfloat16", "float32"), 459e12)  # cloud.google.com/tpu/docs/v5p: 459; JAX says "TPU v5"
+_V6E = dict.fromkeys(("bfloat16", "float32"), 918e12)  # cloud.google.com/tpu/docs/v6e: 918
 PEAKS = {
     "NVIDIA A100-SXM4-40GB": _A100,
     "NVIDIA A100-SXM4-80GB": _A100,
     "NVIDIA A100-PCIE-40GB": _A100,
     "NVIDIA A100 80GB PCIe": _A100,
     "NVIDIA H100 80GB HBM3": _H100_SXM,
+    # The same sheet, PCIe: BF16 1,513, TF32 756, with sparsity.
     "NVIDIA H100 PCIe": {"bfloat16": 756e12, "float32": 378e12},
+    # NVIDIA H200 data sheet, SXM: as the H100, with more memory.
     "NVIDIA H200": _H100_SXM,
+    # NVIDIA HGX B200, a GPU, at up to 1000 W: BF16 4,500, TF32 2,200, with sparsity.
     "NVIDIA B200": {"bfloat16": 2250e12, "float32": 1100e12},
+    # NVIDIA L4 data sheet: BF16 242, TF32 120, with sparsity.
     "NVIDIA L4": {"bfloat16": 121e12, "float32": 60e12},
-    "TPU v4": dict.fromkeys(("bfloat16", "float32"), 275e12),
+    "TPU v4": _V4,
     "TPU v5 lite": _V5E,
     "TPU v5e": _V5E,
     "TPU v5": _V5P,

@@ -17,7 +17,7 @@ from gen_jax.runtime.processes import hang_up
 from gen_jax.sweep import prune, results, workers
 from gen_jax.sweep.grammar import Overrides
 from gen_jax.sweep.plan import Plan, Run, runs_of
-from gen_jax.sweep.state import PRUNED, curve, final, held, hopeless, logged, seen
+from gen_jax.sweep.state import PRUNED, curve, final, held, hopeless, reached, seen
 from gen_jax.sweep.workers import Child
 
 POLL = 0.2  # seconds
@@ -225,10 +225,7 @@ class Driver:
         if run in self.waiting:
             self.waiting.remove(run)
         self.over[run] = (state, why)
-        value = final(run.path, self.metric) if state == "done" and self.metric else None
-        if state == "done" and self.metric and value is None:
-            has = ", ".join(logged(run.path)) or "none"
-            raise InputError(f"--metric={self.metric}: no run logs it; {run.name}, which is done, has: {has}")
+        value = reached(run.path, self.metric) if state == "done" else None
         said = f" · {self.metric} {value:.4g}" if value is not None else f": {why}" if why else ""
         if run not in self.before:
             self.tell(f"{run.name} {state}{said} · {len(self.over)}/{self.total}")

@@ -61,6 +61,19 @@ def final(path: Path, metric: str) -> float | None:
     return found[max(found)] if found else None
 
 
+def reached(path: Path, metric: str) -> float | None:
+    """The value of a metric in a run that is done; None where no metric is asked for.
+
+    Raises:
+      InputError: the run does not log it.
+    """
+    value = final(path, metric) if metric else None
+    if metric and value is None:
+        has = ", ".join(logged(path)) or "none"
+        raise InputError(f"--metric={metric}: no run logs it; {path.name}, which is done, has: {has}")
+    return value
+
+
 def logged(path: Path) -> list[str]:
     """The metrics that a run has, those that judge it first."""
     names = {}
