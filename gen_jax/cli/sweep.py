@@ -34,7 +34,7 @@ def sweep(arguments) -> int:
         raise InputError(f"--slurm={arguments.slurm}: is for --launcher=slurm")
     if arguments.lanes and slurm:
         raise InputError(
-            "--launcher=slurm: submits a job a run, and lanes are runs of one process; leave out one of them"
+            "--launcher=slurm submits a job a run, and lanes share a process; leave one of both out"
         )
     if arguments.lanes:
         _check_lanes(plan, folder, arguments)
