@@ -24,6 +24,7 @@ FREE = (
     "train.keep_checkpoints",
     "mesh.devices",
     "mesh.shard_above",
+    "train.accumulate",
 )
 
 
