@@ -33,7 +33,7 @@ FIELDS = {
     **optimizers.FIELDS,
     **optimizers.AVERAGE,
     **optimizers.ACCUMULATE,
-    **sections.DTYPE,
+    **sections.COMPUTE,
     **sections.CONDITION,
     "model.latent_size": Field(64, "entries of the latent vector", least=1),
     "model.components": Field(

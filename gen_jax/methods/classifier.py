@@ -17,7 +17,7 @@ from gen_jax.networks import CLASSIFIERS
 from gen_jax.optimizers import Rule, descend
 
 NETWORKS = {"classifier": CLASSIFIERS}
-FIELDS = {**optimizers.FIELDS, **optimizers.ACCUMULATE, **sections.DTYPE}
+FIELDS = {**optimizers.FIELDS, **optimizers.ACCUMULATE, **sections.COMPUTE}
 
 
 def make(config, spec: Spec) -> Method:

@@ -60,7 +60,7 @@ FIELDS = {
     **optimizers.FIELDS,
     **optimizers.AVERAGE,
     **optimizers.ACCUMULATE,
-    **sections.DTYPE,
+    **sections.COMPUTE,
     **sections.CONDITION,
     "model.latent_size": Field(64, "entries of the latent vector", least=1),
     "objective.loss": Field("non_saturating", "adversarial objective", choices=adversarial.OBJECTIVES),

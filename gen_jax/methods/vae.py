@@ -28,7 +28,7 @@ FIELDS = {
     **optimizers.FIELDS,
     **optimizers.AVERAGE,
     **optimizers.ACCUMULATE,
-    **sections.DTYPE,
+    **sections.COMPUTE,
     **sections.CONDITION,
     "model.latent_size": Field(64, "entries of the latent vector", least=1),
     "objective.likelihood": Field("bernoulli", "p(x | z)", choices=likelihoods.LIKELIHOODS),

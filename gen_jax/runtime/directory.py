@@ -25,6 +25,7 @@ FREE = (
     "mesh.devices",
     "mesh.shard_above",
     "train.accumulate",
+    "model.remat",
 )
 
 
