@@ -18,6 +18,7 @@ from gen_jax.method import State, variables_of
 from gen_jax.program import Program
 from gen_jax.provenance.pictures import grid, record, write_png
 from gen_jax.runtime import checkpoint
+from gen_jax.runtime import mesh as meshes
 from gen_jax.sample import of_examples, sampler
 
 GRID = 64
@@ -60,7 +61,8 @@ def grids(every: int) -> Maker:
                 return None
             seeds = np.arange(GRID)
             condition = of_examples(program.method, program.dataset, seeds)
-            images, columns = draw.sample(variables_of(program.method, state), seeds, condition), 8
+            variables = meshes.whole(variables_of(program.method, state))
+            images, columns = draw.sample(variables, seeds, condition), 8
             if condition is not None:
                 described = program.dataset.gather(seeds % program.dataset.spec.size)["image"]
                 images, columns = np.stack([described, images], axis=1).reshape(-1, *images.shape[1:]), 16

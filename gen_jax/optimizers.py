@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from gen_jax.field import Field
+from gen_jax.method import Mean
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 
@@ -36,6 +37,11 @@ AVERAGE = {
     "optimizer.average": Field(0.0, "half-life in images of the moving average; 0: none kept", schedule=True, least=0),
     "optimizer.average_warmup": Field(
         0.1, "the half-life is at most this share of the images seen so far; 0: no warm-up", schedule=True, least=0
+    ),
+}
+ACCUMULATE = {
+    "train.accumulate": Field(
+        1, "parts of a batch, computed one after another to save memory; their gradients are averaged", least=1
     ),
 }
 HYPER = ("learning_rate", "b1", "b2", "eps", "weight_decay", "clip")  # the numbers of a rule
@@ -69,24 +75,63 @@ def start(rule: Rule, params: Any) -> Any:
     return rule(dict.fromkeys(HYPER, 0.0)).init(params)
 
 
-def descend(loss: Callable, params: Any, opt_state: Any, rule: optax.GradientTransformation):
+def descend(loss: Callable, params: Any, opt_state: Any, rule: optax.GradientTransformation, rows: Any, parts: int = 1):
     """One step down the gradient of a loss: the one place where a gradient is taken and applied.
 
+    The batch may be taken in equal parts, one after another, of which each needs memory for itself alone. Then the
+    gradient is the mean of theirs, which is that of the whole batch where the values of an example depend on that
+    example alone: not so with batch normalisation, nor with a loss of a whole batch.
+
     Args:
-      loss: params -> (values, anything); values of any shape, such as one loss an example [B], whose mean descends.
+      loss: (params, rows) -> (values, anything); values of any shape, such as one loss an example [B], whose mean
+        descends. Of what it returns beside them, each Mean is added up over the parts; of the rest the last is kept.
       params, opt_state, rule: as optax knows them.
+      rows: what the loss is computed of, each array with the batch for its leading axis, noise included.
+      parts: how many; they divide the batch.
 
     Returns:
       The new params, the new opt_state, and what the loss returned beside its values.
     """
 
-    def value(params):
-        values, beside = loss(params)
-        return values.mean(), beside
+    def gradient(rows):
+        def value(params):
+            values, beside = loss(params, rows)
+            return values.mean(), beside
 
-    grads, beside = jax.grad(value, has_aux=True)(params)
+        return jax.grad(value, has_aux=True)(params)
+
+    grads, beside = gradient(rows) if parts == 1 else _over_parts(gradient, rows, parts)
     updates, opt_state = rule.update(grads, opt_state, params)
     return optax.apply_updates(params, updates), opt_state, beside
+
+
+def scanned() -> bool:
+    """Whether parts are a compiled loop: on CPU a convolution in one is some 19 times slower."""
+    return jax.default_backend() != "cpu"
+
+
+def _over_parts(gradient, rows, parts):
+    """The mean gradient, and what stands beside it, of the parts of a batch."""
+    # Part i has every n-th row from i on: so each is spread over all devices, and no row moves between them.
+    rows = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), rows)
+    part = lambda i: jax.tree.map(lambda x: x[i], rows)
+    is_mean = lambda x: isinstance(x, Mean)
+    both = lambda old, new: Mean(old.total + new.total, old.count + new.count) if is_mean(new) else new
+
+    def add(so_far, rows):
+        (grads, beside), (more, now) = so_far, gradient(rows)
+        return (jax.tree.map(jnp.add, grads, more), jax.tree.map(both, beside, now, is_leaf=is_mean)), None
+
+    total = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(gradient, part(0)))
+    if scanned():
+        total, _ = jax.lax.scan(add, total, rows)
+    else:
+        for i in range(parts):
+            # What a part needs is free again before the next begins.
+            total, rows = jax.lax.optimization_barrier((total, rows))
+            total, _ = add(total, part(i))
+    grads, beside = total
+    return jax.tree.map(lambda g: g / parts, grads), beside
 
 
 def update_average(average: Any, new: Any, half_life: jax.Array, images: int) -> Any:

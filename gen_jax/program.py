@@ -18,7 +18,6 @@ from jax.sharding import Mesh
 from gen_jax import data, methods, randomness, saved
 from gen_jax.data.dataset import Dataset, floats
 from gen_jax.data.loader import prefetch
-from gen_jax.errors import InputError
 from gen_jax.length import Length, length
 from gen_jax.method import Mean, Method, Resources, State
 from gen_jax.runtime import mesh as meshes
@@ -60,13 +59,12 @@ def build(config, home: Path | None = None) -> Program:
       InputError: where the config, the data and the devices do not go together.
     """
     mesh = meshes.make(config.mesh.devices)
-    if config.data.batch_size % mesh.size:
-        raise InputError(f"data.batch_size={config.data.batch_size} must be divisible by {mesh.size} devices")
+    meshes.check_batch(mesh, config.data.batch_size, config.get("train", {}).get("accumulate", 1))
     dataset = data.make(**config.data)
     sources = saved.open_sources(config, mesh, home)
     method = methods.make(config, dataset.spec, sources)
 
-    abstract = saved.abstract_state(dataset.spec, method, mesh, sources)
+    abstract = saved.abstract_state(config, dataset.spec, method, mesh, sources)
     layout = jax.tree.map(lambda x: x.sharding, abstract)
     arrays = {name: source.variables for name, source in sources.items()}
     # It runs once: LLVM's last level takes seconds more to compile it, for the same numbers.
@@ -74,7 +72,7 @@ def build(config, home: Path | None = None) -> Program:
     init = jax.jit(partial(saved.born, dataset.spec, method), out_shardings=layout, compiler_options=quickly)
     resident = None if dataset.resident is None else meshes.put(meshes.replicated(mesh), dataset.resident)
     jitted = jax.jit(
-        partial(_update, dataset, method, mesh),
+        partial(_update, dataset, method, mesh, layout),
         static_argnames="variants",
         donate_argnames="state",
         out_shardings=(layout, meshes.replicated(mesh)),
@@ -103,7 +101,7 @@ class Feed(NamedTuple):
     data_seed: np.ndarray  # uint32 [updates], of binarisation and flips
 
 
-def _update(dataset, method, mesh, state, feed, resident, variants):
+def _update(dataset, method, mesh, layout, state, feed, resident, variants):
     """Several updates in one program."""
 
     def fetch(batch, position, seed):
@@ -120,7 +118,7 @@ def _update(dataset, method, mesh, state, feed, resident, variants):
             fetch(jax.tree.map(lambda x, i=i: x[i], feed.batches), state.step * method.draws + i, feed.data_seed)
             for i in range(method.draws)
         )
-        return method.step(state, batches, key, feed.hyper, variant)
+        return meshes.stepping(method.step, layout)(state, batches, key, feed.hyper, variant)
 
     collected = []
     done = 0
@@ -146,7 +144,7 @@ def unrolled(mesh: Mesh) -> bool:
 def _fit(config, dataset, method, layout, state):
     """The state after `Method.fit`, which every process computes for itself, from the same data and key."""
     key = jax.random.fold_in(randomness.stream(config.seed, randomness.TRAIN), state.step)
-    new, metrics = method.fit(state, dataset, key)
+    new, metrics = method.fit(meshes.whole(state), dataset, key)
     return jax.tree.map(meshes.put, layout, new), jax.tree.map(lambda x: np.asarray(x)[None], metrics)
 
 

@@ -104,7 +104,7 @@ def load(path: str | Path, step: int | str | None = None, average: bool = True) 
     of, state = saved.opened(path, mesh, step)
     weights = "average" if average and state.average is not None else "raw"
     which = "final" if int(state.step) == length(of.config).steps else "step"
-    variables = variables_of(of.method, state, average)
+    variables = meshes.whole(variables_of(of.method, state, average))
     return Run(path, of.config, of.spec, int(state.step), mesh, of.method, state, variables, weights, which)
 
 
@@ -117,5 +117,5 @@ def _best(path, mesh, average) -> Run:
     abstract = saved.abstract_variables(of)
     with checkpoint.opened(path / "best", read_only=True) as best:
         step = best.steps()[-1]
-        variables, meta = best.restore(step, meshes.laid_out(mesh, abstract))
+        variables, meta = best.restore(step, meshes.layout(mesh, abstract))
     return Run(path, of.config, of.spec, step, mesh, of.method, None, Variables(*variables), meta["weights"], "best")

@@ -93,7 +93,7 @@ def opened(path: Path, mesh: Mesh, step: int | None = None) -> tuple[Known, Stat
     with checkpoint.opened(path / "checkpoints", read_only=True) as saved:
         if step is not None and step not in steps:
             raise InputError(f"no checkpoint of step {step} in {path}; there are: {', '.join(map(str, steps))}")
-        abstract = abstract_state(run.spec, run.method, mesh, run.sources)
+        abstract = abstract_state(run.config, run.spec, run.method, mesh, run.sources)
         step = steps[-1] if step is None else step
         try:
             state, _ = saved.restore(step, abstract)
@@ -125,9 +125,9 @@ def open_sources(config, mesh: Mesh, home: Path | None = None) -> dict[str, Sour
     return sources
 
 
-def abstract_state(spec: Spec, method: Method, mesh: Mesh, sources: Mapping[str, Source] | None = None) -> State:
+def abstract_state(config, spec: Spec, method: Method, mesh: Mesh, sources: Mapping[str, Source]) -> State:
     """Shapes and shardings of the State, without making one: what a checkpoint is restored into."""
-    return meshes.laid_out(mesh, _shapes(spec, method, sources or {}))
+    return meshes.layout(mesh, _shapes(spec, method, sources), config.mesh.shard_above)
 
 
 def abstract_variables(run: Known) -> Variables:

@@ -50,11 +50,11 @@ def iwae(setting: Setting, batch: int, k: int) -> Work:
         batch = program.dataset.transform({"image": resident["image"][index], "row": jnp.arange(len(index))}, base, 0)
         keys = jax.vmap(lambda key: jax.random.split(key, k))(randomness.row_keys(base, batch["row"]))
 
-        def loss(params):
-            weights = program.method.log_weights(Variables(params, {}), floats(batch)["image"], keys, {})
+        def loss(params, rows):
+            weights = program.method.log_weights(Variables(params, {}), *rows, {})
             return -bounds.importance_weighted(weights.T), None
 
-        return optimizers.descend(loss, params, opt_state, rule)[:2]
+        return optimizers.descend(loss, params, opt_state, rule, (floats(batch)["image"], keys))[:2]
 
     params = program.init().params
     held = {"state": (params, rule.init(params)), "step": 0}

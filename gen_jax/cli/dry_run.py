@@ -8,6 +8,8 @@ from flax import traverse_util
 
 from gen_jax.program import build
 from gen_jax.runtime import flops
+from gen_jax.runtime.collectives import exchanged
+from gen_jax.runtime.mesh import bytes_per_device
 from gen_jax.runtime.progress import short
 
 UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50, "EiB": 2**60}
@@ -26,8 +28,9 @@ def describe(config) -> str:
         lines.append(f"{name}: {short(_size(params))} parameters")
         for path, leaf in traverse_util.flatten_dict(params, sep="/").items():
             lines.append(f"  {path:40} {'x'.join(map(str, leaf.shape)) or 'scalar'}")
-    memory = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
-    lines.append(f"state: {_bytes(memory)} a device (parameters, optimiser, averages)")
+    memory, copied = bytes_per_device(state), sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    instead = f", in the place of {_bytes(copied)}" if memory < copied else ""
+    lines.append(f"state: {_bytes(memory)} a device{instead} (parameters, optimiser, averages)")
     has = _memory(program.mesh)
     if memory > has:
         lines.append(f"warning: the state does not fit: {_bytes(memory)}, and a device has {_bytes(has)}")
@@ -45,6 +48,10 @@ def describe(config) -> str:
     lines.append(
         f"one call: {operations:.3g} floating-point operations, global batch; {operations / per_call:.3g} an update"
     )
+    if program.mesh.size > 1:
+        found = exchanged(compiled.as_text(), program.mesh.size).items()
+        told = ", ".join(f"{count} {kind} of {_bytes(size)}" for kind, (count, size) in found) or "nothing"
+        lines.append(f"exchanged in one call: {told}")
     peak = compiled.memory_analysis()
     if peak is not None:
         lines.append(f"working memory: {_bytes(peak.temp_size_in_bytes)} a device")

@@ -22,6 +22,9 @@ SHARED = {
     "evaluate.count": Field(1000, "samples scored while training; at most as many as test images", least=2),
     "evaluate.best": Field("", "metric whose best weights are kept in best/; empty: the Frechet distance"),
     "mesh.devices": Field(-1, "devices along the data axis; -1: all", least=-1),
+    "mesh.shard_above": Field(
+        0, "arrays of the state with more elements than this are split over the devices; 0: none is", least=0
+    ),
 }
 
 

@@ -48,7 +48,7 @@ def judging(config) -> Maker:
                 _cut(path, step)
 
         def see(state, step):
-            variables = variables_of(program.method, state)
+            variables = meshes.whole(variables_of(program.method, state))
             asked = partial(of_examples, program.method, program.dataset)
             drawn = lambda seeds: draw.sample(variables, seeds, asked(seeds))
             found = scores.generated(ground, drawn, seed=FIRST_SEED, groups=scores.QUICK)

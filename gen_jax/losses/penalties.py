@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 Critic = Callable[[jax.Array], jax.Array]
 
@@ -44,7 +44,11 @@ def r2(critic: Critic, images: Float[Array, "B H W C"]) -> Float[Array, " B"]:
 
 
 def gradient_penalty(
-    critic: Critic, real: Float[Array, "B H W C"], fake: Float[Array, "B H W C"], key: Key[Array, ""]
+    critic: Critic,
+    real: Float[Array, "B H W C"],
+    fake: Float[Array, "B H W C"],
+    key: Key[Array, ""],
+    rows: Int[Array, " B"] | None = None,
 ) -> Float[Array, " B"]:
     """(|dD(u)/du| - 1)^2 at u = e x + (1 - e) G(z), e ~ U[0, 1].
 
@@ -55,12 +59,13 @@ def gradient_penalty(
       real: real images [B, H, W, C].
       fake: generated images [B, H, W, C]; row i is mixed with row i of `real`.
       key: a typed key. The coefficient of row i depends on (key, i) only, neither on B nor on the devices.
+      rows: which rows of a batch these are, where they are a part of it; None: 0 to B - 1.
 
     Returns:
       The penalty per pair [B], >= 0; 1 where the gradient vanishes, and the gradient there is finite (zero).
     """
     coefficient = jax.vmap(lambda row: jax.random.uniform(jax.random.fold_in(key, row), dtype=real.dtype))
-    e = coefficient(jnp.arange(real.shape[0]))[:, None, None, None]
+    e = coefficient(jnp.arange(real.shape[0]) if rows is None else rows)[:, None, None, None]
     # The square root has an infinite slope at 0; 1e-12 moves a norm of 1 by 5e-13.
     norm = jnp.sqrt(_squared_norm(critic, e * real + (1.0 - e) * fake) + 1e-12)
     return (norm - 1.0) ** 2

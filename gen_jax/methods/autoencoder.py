@@ -32,7 +32,8 @@ NETWORKS = {"encoder": ENCODERS, "decoder": DECODERS}
 FIELDS = {
     **optimizers.FIELDS,
     **optimizers.AVERAGE,
-    **sections.DTYPE,
+    **optimizers.ACCUMULATE,
+    **sections.COMPUTE,
     **sections.CONDITION,
     "model.latent_size": Field(64, "entries of the latent vector", least=1),
     "model.components": Field(
@@ -58,6 +59,7 @@ def make(config, spec: Spec) -> Method:
         latent_size=config.model.latent_size,
         components=config.model.components,
         rule=sections.rule(config),
+        parts=config.train.accumulate,
         keep_average=config.optimizer.average != 0,
         conditions=dict(conditions),
         schedules=sections.hyper(config, spec),
@@ -70,6 +72,7 @@ def autoencoder(
     latent_size: int,
     components: int,
     rule: Rule,
+    parts: int,
     keep_average: bool,
     conditions: dict,
     schedules: dict,
@@ -107,17 +110,18 @@ def autoencoder(
 
     def step(state, batches, key, hyper, variant):
         (batch,) = batches
-        images, condition = batch["image"], chosen(conditions, batch)
+        rows = batch["image"], chosen(conditions, batch)
 
-        def loss(params):
+        def loss(params, rows):
+            images, condition = rows
             away = images - decoded(params, encoded(params, images, condition), condition)
             errors = (away**2).sum((1, 2, 3))
-            return errors, {"loss": errors}
+            return errors, {"loss": mean(errors)}
 
-        params, opt_state, parts = descend(loss, state.params, state.opt_state, rule(hyper))
-        average = update_average(state.average, Variables(params, state.collections), hyper["average"], len(images))
-        new = State(state.step + 1, params, state.collections, opt_state, average)
-        return new, {name: mean(x) for name, x in parts.items()}
+        params, opt_state, metrics = descend(loss, state.params, state.opt_state, rule(hyper), rows, parts)
+        now, images = Variables(params, state.collections), len(batch["row"])
+        average = update_average(state.average, now, hyper["average"], images)
+        return State(state.step + 1, params, state.collections, opt_state, average), metrics
 
     def fit(state, dataset, key):
         own = Variables(state.params, state.collections)

@@ -17,7 +17,7 @@ from gen_jax.networks import CLASSIFIERS
 from gen_jax.optimizers import Rule, descend
 
 NETWORKS = {"classifier": CLASSIFIERS}
-FIELDS = {**optimizers.FIELDS, **sections.DTYPE}
+FIELDS = {**optimizers.FIELDS, **optimizers.ACCUMULATE, **sections.COMPUTE}
 
 
 def make(config, spec: Spec) -> Method:
@@ -27,11 +27,12 @@ def make(config, spec: Spec) -> Method:
     return classifier(
         network=sections.network(CLASSIFIERS, config, "classifier", classes=spec.classes),
         rule=sections.rule(config),
+        parts=config.train.accumulate,
         schedules=sections.hyper(config, spec),
     )
 
 
-def classifier(network, rule: Rule, schedules: dict) -> Method:
+def classifier(network, rule: Rule, schedules: dict, parts: int = 1) -> Method:
     """The classifier of this network."""
 
     def init(key, example, resources):
@@ -44,14 +45,15 @@ def classifier(network, rule: Rule, schedules: dict) -> Method:
 
     def step(state, batches, key, hyper, variant):
         (batch,) = batches
-        labels = batch["condition"]["label"]
+        rows = batch["image"], batch["condition"]["label"]
 
-        def loss(params):
-            _, logits = network.apply({"params": params["classifier"]}, batch["image"])
+        def loss(params, rows):
+            images, labels = rows
+            _, logits = network.apply({"params": params["classifier"]}, images)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-            return losses, {"loss": losses, "accuracy": logits.argmax(-1) == labels}
+            return losses, {"loss": mean(losses), "accuracy": mean(logits.argmax(-1) == labels)}
 
-        params, opt_state, parts = descend(loss, state.params, state.opt_state, rule(hyper))
-        return State(state.step + 1, params, {}, opt_state, None), {name: mean(x) for name, x in parts.items()}
+        params, opt_state, metrics = descend(loss, state.params, state.opt_state, rule(hyper), rows, parts)
+        return State(state.step + 1, params, {}, opt_state, None), metrics
 
     return Method(init=init, step=step, schedules=schedules, features=features)

@@ -36,6 +36,7 @@ class Players(NamedTuple):
     critic: Callable  # images [B, H, W, C] in [-1, 1] -> logits [B], through the augmentation
     reals: jax.Array
     fakes: jax.Array  # while the critic moves, without a gradient
+    rows: jax.Array  # of the global batch, int32 [B]
 
 
 class Penalty(NamedTuple):
@@ -50,7 +51,7 @@ PENALTIES = {
     "r1": Penalty(lambda players, key: penalties.r1(players.critic, players.reals), factor=0.5),
     "r2": Penalty(lambda players, key: penalties.r2(players.critic, players.fakes), factor=0.5),
     "gradient_penalty": Penalty(
-        lambda players, key: penalties.gradient_penalty(players.critic, players.reals, players.fakes, key)
+        lambda players, key: penalties.gradient_penalty(players.critic, players.reals, players.fakes, key, players.rows)
     ),
 }
 
@@ -58,7 +59,8 @@ NETWORKS = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}
 FIELDS = {
     **optimizers.FIELDS,
     **optimizers.AVERAGE,
-    **sections.DTYPE,
+    **optimizers.ACCUMULATE,
+    **sections.COMPUTE,
     **sections.CONDITION,
     "model.latent_size": Field(64, "entries of the latent vector", least=1),
     "objective.loss": Field("non_saturating", "adversarial objective", choices=adversarial.OBJECTIVES),
@@ -105,6 +107,7 @@ def make(config, spec: Spec) -> Method:
         penalty_every=objective.penalty_every,
         critic_steps=config.train.critic_steps,
         rule=sections.rule(config),
+        parts=config.train.accumulate,
         keep_average=config.optimizer.average != 0,
         conditions=dict(conditions),
         schedules=sections.hyper(
@@ -125,6 +128,7 @@ def gan(
     penalty_every: int,
     critic_steps: int,
     rule: Rule,
+    parts: int,
     keep_average: bool,
     conditions: dict,
     schedules: dict,
@@ -136,22 +140,23 @@ def gan(
     fakes alike; it must be differentiable.
     """
 
-    def generate(params, collections, latents, condition, train, key=None):
+    def generate(params, collections, latents, condition, train, key=None, rows=None):
         """Images in [-1, 1] and, in training, the generator's new collections."""
         variables = {"params": params, **collections}
         if not train:
             return generator.apply(variables, latents, condition, train=False), collections
-        options = {"mutable": list(collections), "rngs": streams(key)}
+        options = {"mutable": list(collections), "rngs": streams(key, rows)}
         return generator.apply(variables, latents, condition, train=True, **options)
 
     def criticise(params, collections, images, condition, key, rows):
         """Logits [B] and the critic's new collections."""
         images = augment(images, randomness.row_keys(jax.random.fold_in(key, 2), rows))
-        options = {"mutable": list(collections), "rngs": streams(key)}
+        options = {"mutable": list(collections), "rngs": streams(key, rows)}
         return discriminator.apply({"params": params, **collections}, images, condition, train=True, **options)
 
-    def streams(key):
-        """The random streams of a network: noise inputs, dropout."""
+    def streams(key, rows):
+        """The random streams of a network: noise inputs, dropout. Each part of a batch has its own."""
+        key = key if parts == 1 else jax.random.fold_in(key, rows[0])
         return {name: jax.random.fold_in(key, 3 + i) for i, name in enumerate(("noise", "dropout"))}
 
     def init(key, example, resources):
@@ -163,6 +168,8 @@ def gan(
             "generator": generator.init(key_generator, latents, condition, train=True),
             "discriminator": discriminator.init(key_discriminator, images, condition, train=True),
         }
+        if parts > 1:
+            check_parts(made)
         params = {name: variables["params"] for name, variables in made.items()}
         collections = {
             name: {kind: value for kind, value in variables.items() if kind != "params"}
@@ -171,10 +178,26 @@ def gan(
         average = of_inference(INFERENCE, params, collections) if keep_average else None
         return born(params, {name: optimizers.start(rule, params[name]) for name in params}, collections, average)
 
+    def check_parts(made):
+        """Refuses a game that is another one when its batch is taken in parts."""
+        for name, variables in made.items():
+            if "batch_stats" in variables:
+                raise InputError(
+                    f"train.accumulate={parts}: batch norm of model.{name} is about the whole batch;"
+                    f" choose a network or a model.{name}.norm without, or set train.accumulate=1"
+                )
+        logits = jax.ShapeDtypeStruct((2,), jnp.float32)
+        if any(loss.shape != (2,) for loss in jax.eval_shape(game, logits, logits)):
+            raise InputError(
+                f"train.accumulate={parts}: objective.loss is one number for the whole batch, not one for each"
+                " example; set train.accumulate=1"
+            )
+
     def drawn(key, batch):
-        """Latents and the conditions to draw for: a row's own."""
+        """Reals, latents, the conditions to draw for and the rows that these are of: a row's own."""
         keys = randomness.row_keys(key, batch["row"])
-        return randomness.normal(keys, (latent_size,)), chosen(conditions, batch)
+        latents = randomness.normal(keys, (latent_size,))
+        return _to_signed(batch["image"]), latents, chosen(conditions, batch), batch["row"]
 
     def penalised(player, due, players, key, hyper):
         """The weighted penalties of a player that are due, and their values by name."""
@@ -184,70 +207,69 @@ def gan(
         return [weights[name] * values[name].mean() for name in mine], values
 
     def update_critic(state, batch, key, hyper, due):
-        reals = _to_signed(batch["image"])
-        latents, condition = drawn(key, batch)
-        fakes, _ = generate(
-            state.params["generator"], state.collections["generator"], latents, condition, train=True, key=key
-        )
-        fakes = jax.lax.stop_gradient(fakes)
-
-        def loss(params):
-            critic = partial(criticise, params, condition=condition, key=key, rows=batch["row"])
+        def loss(params, part):
+            reals, latents, condition, rows = part
+            fakes = jax.lax.stop_gradient(faked(state.params["generator"], part, key, state)[0])
+            critic = partial(criticise, params, condition=condition, key=key, rows=rows)
             real_logits, collections = critic(state.collections["discriminator"], reals)
             fake_logits, collections = critic(collections, fakes)
             losses = game(real_logits, fake_logits)
-            players = Players(lambda images: critic(collections, images)[0], reals, fakes)
+            players = Players(lambda images: critic(collections, images)[0], reals, fakes, rows)
             terms, values = penalised("discriminator", due, players, jax.random.fold_in(key, 1), hyper)
             logits = {"real_logit": real_logits, "fake_logit": fake_logits, "real_sign": jnp.sign(real_logits)}
-            parts = {"d": losses.discriminator, **values, **logits}
-            return sum(terms, losses.discriminator.mean()), (parts, collections)
+            found = {"d": losses.discriminator, **values, **logits}
+            return sum(terms, losses.discriminator.mean()), (means(found), collections)
 
         rate = hyper["learning_rate"] * hyper["discriminator_ratio"]
-        return moved(state, "discriminator", loss, {**hyper, "learning_rate": rate})
+        return moved(state, "discriminator", loss, {**hyper, "learning_rate": rate}, drawn(key, batch))
 
     def update_generator(state, batch, key, hyper, due):
-        reals = _to_signed(batch["image"])
-        latents, condition = drawn(key, batch)
-
-        def loss(params):
-            fakes, collections = generate(
-                params, state.collections["generator"], latents, condition, train=True, key=key
-            )
+        def loss(params, part):
+            reals, _, condition, rows = part
+            fakes, collections = faked(params, part, key, state)
             critic = lambda images: criticise(
                 state.params["discriminator"],
                 state.collections["discriminator"],
                 images,
                 condition,
                 key,
-                batch["row"],
+                rows,
             )[0]
             # Only the relativistic game looks at the reals; elsewhere the compiler drops them.
             losses = game(critic(reals), critic(fakes))
-            players = Players(critic, reals, fakes)
+            players = Players(critic, reals, fakes, rows)
             terms, values = penalised("generator", due, players, jax.random.fold_in(key, 1), hyper)
-            return sum(terms, losses.generator.mean()), ({"g": losses.generator, **values}, collections)
+            return sum(terms, losses.generator.mean()), (means({"g": losses.generator, **values}), collections)
 
-        return moved(state, "generator", loss, hyper)
+        return moved(state, "generator", loss, hyper, drawn(key, batch))
 
-    def moved(state, name, loss, hyper):
-        """The state after one update of the player `name`, and the parts of its loss."""
-        params, opt_state, (parts, collections) = descend(loss, state.params[name], state.opt_state[name], rule(hyper))
+    def faked(params, part, key, state):
+        """What the generator with these params makes of a part of a batch, and its new collections."""
+        _, latents, condition, rows = part
+        options = {"train": True, "key": key, "rows": rows}
+        return generate(params, state.collections["generator"], latents, condition, **options)
+
+    def moved(state, name, loss, hyper, batch):
+        """The state after one update of the player `name`, and the metrics of its loss."""
+        params, opt_state, (metrics, collections) = descend(
+            loss, state.params[name], state.opt_state[name], rule(hyper), batch, parts
+        )
         state = dataclasses.replace(
             state,
             params={**state.params, name: params},
             collections={**state.collections, name: collections},
             opt_state={**state.opt_state, name: opt_state},
         )
-        return state, parts
+        return state, metrics
 
     def step(state: State, batches: Sequence, key, hyper, variant):
         keys = jax.random.split(key, critic_steps + 1)
         for i in range(critic_steps):  # unrolled: on CPU a convolution in a compiled loop is 19 times slower
-            state, critic_parts = update_critic(state, batches[i], keys[i], hyper, due=variant)
-        state, generator_parts = update_generator(state, batches[-1], keys[-1], hyper, due=variant)
+            state, critic_metrics = update_critic(state, batches[i], keys[i], hyper, due=variant)
+        state, generator_metrics = update_generator(state, batches[-1], keys[-1], hyper, due=variant)
         now = of_inference(INFERENCE, state.params, state.collections)
         average = update_average(state.average, now, hyper["average"], len(batches[0]["image"]))
-        metrics = {name: mean(value) for name, value in (critic_parts | generator_parts).items()}
+        metrics = critic_metrics | generator_metrics
         for name in added:  # the same names at every step, counted 0 where not computed
             metrics.setdefault(name, Mean(jnp.float32(0), jnp.float32(0)))
         return dataclasses.replace(state, step=state.step + 1, average=average), metrics
@@ -276,6 +298,11 @@ def gan(
         latents=latents,
         decode=decode,
     )
+
+
+def means(values: Mapping[str, jax.Array]) -> dict[str, Mean]:
+    """The Mean of each of some values by name."""
+    return {name: mean(value) for name, value in values.items()}
 
 
 def _to_signed(images):

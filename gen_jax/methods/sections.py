@@ -11,12 +11,14 @@ from gen_jax.data.condition import Condition
 from gen_jax.data.dataset import Spec
 from gen_jax.errors import InputError
 from gen_jax.field import Field
+from gen_jax.networks.called import Called
 
 # Rows that several families have.
-DTYPE = {
+COMPUTE = {
     "model.dtype": Field(
         "float32", "type that layers compute in; parameters stay float32", choices=("float32", "bfloat16")
-    )
+    ),
+    "model.remat": Field(False, "compute each block again in the backward pass instead of keeping what is inside it"),
 }
 CONDITION = {
     "model.condition": Field(
@@ -26,13 +28,14 @@ CONDITION = {
 
 
 def network(table: Mapping, config, section: str, **given):
-    """The Flax module that config.model[section] describes: its fields are splatted into the class."""
+    """The network that config.model[section] describes: its fields are splatted into the class of the Flax module."""
     fields = dict(config.model[section])
     name = fields.pop("name")
     try:
-        return own.pick(table, name)(**fields, **given, dtype=jnp.dtype(config.model.dtype))
+        module = own.pick(table, name)(**fields, **given, dtype=jnp.dtype(config.model.dtype))
     except TypeError as error:  # a module of the user's that lacks a field
         raise InputError(f"model.{section}.name={name}: {error}; it takes {', '.join(given)}, dtype") from error
+    return Called(module, config.model.get("remat", False))
 
 
 def function(table: Mapping, config, section: str, field: str) -> Callable:

@@ -27,7 +27,8 @@ NETWORKS = {"encoder": ENCODERS, "decoder": DECODERS}
 FIELDS = {
     **optimizers.FIELDS,
     **optimizers.AVERAGE,
-    **sections.DTYPE,
+    **optimizers.ACCUMULATE,
+    **sections.COMPUTE,
     **sections.CONDITION,
     "model.latent_size": Field(64, "entries of the latent vector", least=1),
     "objective.likelihood": Field("bernoulli", "p(x | z)", choices=likelihoods.LIKELIHOODS),
@@ -63,6 +64,7 @@ def make(config, spec: Spec) -> Method:
         log_scale=config.objective.log_scale,
         learn_scale=config.objective.scale == "learned",
         rule=sections.rule(config),
+        parts=config.train.accumulate,
         keep_average=config.optimizer.average != 0,
         conditions=dict(conditions),
         schedules=sections.hyper(config, spec, beta=config.objective.beta),
@@ -77,6 +79,7 @@ def vae(
     log_scale: float,
     learn_scale: bool,
     rule: Rule,
+    parts: int,
     keep_average: bool,
     conditions: dict,
     schedules: dict,
@@ -117,17 +120,17 @@ def vae(
 
     def step(state, batches, key, hyper, variant):
         (batch,) = batches
-        images = batch["image"]
         noise = randomness.normal(randomness.row_keys(key, batch["row"]), (latent_size,))
+        rows = batch["image"], noise, chosen(conditions, batch)
 
-        def loss(params):
-            parts = terms(params, images, noise, chosen(conditions, batch))
-            parts["loss"] = -bounds.elbo(parts["log_likelihood"], parts["kl"], hyper["beta"])
-            return parts["loss"], parts
+        def loss(params, rows):
+            found = terms(params, *rows)
+            found["loss"] = -bounds.elbo(found["log_likelihood"], found["kl"], hyper["beta"])
+            return found["loss"], {name: mean(x) for name, x in found.items()}
 
-        params, opt_state, parts = descend(loss, state.params, state.opt_state, rule(hyper))
-        average = update_average(state.average, Variables(params, {}), hyper["average"], len(images))
-        return State(state.step + 1, params, {}, opt_state, average), {name: mean(x) for name, x in parts.items()}
+        params, opt_state, metrics = descend(loss, state.params, state.opt_state, rule(hyper), rows, parts)
+        average = update_average(state.average, Variables(params, {}), hyper["average"], len(noise))
+        return State(state.step + 1, params, {}, opt_state, average), metrics
 
     def latents(variables, keys):
         return randomness.normal(keys, (latent_size,))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from gen_jax.field import setting
 from gen_jax.networks.convolution import Conv
-from gen_jax.networks.pyramid import down, stages
+from gen_jax.networks.pyramid import block, down, stages
 
 _he = nn.initializers.he_normal()
 
@@ -31,7 +31,7 @@ class Classifier(nn.Module):
         x = 2.0 * images - 1.0
         for stage in range(stages(images.shape[1:])):
             x = Conv(self.width << stage, (3, 3), kernel_init=_he, dtype=self.dtype)(x)
-            x = down(nn.relu(x))
+            x = block(down(nn.relu(x)))
         x = nn.Dense(self.features, kernel_init=_he, dtype=self.dtype)(x.reshape(x.shape[0], -1))
         features = nn.relu(x.astype(jnp.float32))
         return features, nn.Dense(self.classes)(features)

@@ -15,7 +15,7 @@ from gen_jax.field import setting
 from gen_jax.networks.conditions import Conditions, Embed, Values
 from gen_jax.networks.convolution import Conv, ConvTranspose
 from gen_jax.networks.mlp import ACTIVATIONS
-from gen_jax.networks.pyramid import Shape, base, stages
+from gen_jax.networks.pyramid import Shape, base, block, stages
 
 _glorot = nn.initializers.glorot_uniform()
 _he = nn.initializers.he_normal()
@@ -49,7 +49,7 @@ class Encoder(nn.Module):
         x = images
         for stage in range(stages(images.shape[1:])):
             x = Conv(self.width << stage, (4, 4), (2, 2), kernel_init=_he, dtype=self.dtype)(x)
-            x = activation(x)
+            x = block(activation(x))
         x = _hidden(self, x.reshape(x.shape[0], -1), condition).astype(jnp.float32)
         return tuple(nn.Dense(self.latent_size, kernel_init=_glorot, name=head)(x) for head in self.heads)
 
@@ -74,10 +74,10 @@ class Decoder(nn.Module):
         count, (height, width) = stages(self.shape), base(self.shape)
         channels = self.width << (count - 1)
         x = nn.Dense(height * width * channels, kernel_init=_he, dtype=self.dtype)(_hidden(self, z, condition))
-        x = activation(x).reshape(-1, height, width, channels)
+        x = block(activation(x)).reshape(-1, height, width, channels)
         for stage in reversed(range(count - 1)):
             x = ConvTranspose(self.width << stage, kernel_init=_he_transpose, dtype=self.dtype)(x)
-            x = activation(x)
+            x = block(activation(x))
         features = self.shape[2] * self.outputs
         x = ConvTranspose(features, kernel_init=_glorot, dtype=self.dtype, name="output")(x)
         return x.astype(jnp.float32).reshape(-1, *self.shape, self.outputs)

@@ -17,7 +17,7 @@ from gen_jax.errors import InputError
 from gen_jax.field import setting
 from gen_jax.networks.conditions import Conditions, Embed, Values
 from gen_jax.networks.convolution import Conv
-from gen_jax.networks.pyramid import Shape, base, down, stages, up
+from gen_jax.networks.pyramid import Shape, base, block, down, stages, up
 
 _SLOPE = 0.2
 _he = nn.initializers.variance_scaling(2 / (1 + _SLOPE**2), "fan_in", "truncated_normal")
@@ -49,7 +49,7 @@ class Generator(nn.Module):
         for stage in range(1, count + 1):
             channels = self.width if stage == count else 2 * self.width
             x = Conv(channels, (3, 3), kernel_init=_he, dtype=self.dtype)(up(x))
-            x = nn.leaky_relu(x, _SLOPE)
+            x = block(nn.leaky_relu(x, _SLOPE))
         x = Conv(self.shape[2], (3, 3), kernel_init=_linear, dtype=self.dtype)(x)
         return jnp.tanh(x.astype(jnp.float32))
 
@@ -71,9 +71,9 @@ class Discriminator(nn.Module):
         if self.norm != "none":
             raise InputError(f"model.discriminator.norm={self.norm!r}: convnet knows none")
         conv = functools.partial(Conv, kernel_size=(3, 3), kernel_init=_he, dtype=self.dtype)
-        x = nn.leaky_relu(conv(self.width)(images), _SLOPE)
+        x = block(nn.leaky_relu(conv(self.width)(images), _SLOPE))
         for _ in range(stages(self.shape)):
-            x = nn.leaky_relu(conv(2 * self.width)(down(x)), _SLOPE)
+            x = block(nn.leaky_relu(conv(2 * self.width)(down(x)), _SLOPE))
         x = x.astype(jnp.float32).reshape(x.shape[0], -1)
         logits = nn.Dense(1, kernel_init=_linear)(x)[:, 0]
         if self.conditions:

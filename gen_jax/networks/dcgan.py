@@ -17,7 +17,7 @@ from gen_jax.field import setting
 from gen_jax.networks import spectral
 from gen_jax.networks.conditions import Conditions, Embed, Values
 from gen_jax.networks.convolution import Conv, ConvTranspose
-from gen_jax.networks.pyramid import Shape, base, stages
+from gen_jax.networks.pyramid import Shape, base, block, stages
 
 _orthogonal = nn.initializers.orthogonal()
 # A transposed convolution is orthogonal as the adjoint of a convolution: over its input channels.
@@ -54,7 +54,7 @@ class Generator(nn.Module):
             )(x)
             if self.norm == "batch":
                 x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=self.dtype)(x)
-            x = nn.relu(x)
+            x = block(nn.relu(x))
         x = Conv(self.shape[2], (3, 3), kernel_init=_orthogonal, dtype=self.dtype)(x)
         return jnp.tanh(x.astype(jnp.float32))
 
@@ -92,7 +92,7 @@ class Discriminator(nn.Module):
         for stage in range(count):
             channels = max(1, self.width >> (count - stage))
             x = activate(conv(channels, (3, 3))(x))
-            x = activate(conv(channels, (4, 4), (2, 2))(x))
+            x = block(activate(conv(channels, (4, 4), (2, 2))(x)))
         x = activate(conv(self.width, (3, 3))(x))
         x = x.astype(jnp.float32).sum((1, 2))
         logits = layers.Dense(1, kernel_init=_orthogonal, **options)(x)[:, 0]

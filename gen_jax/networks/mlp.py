@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from gen_jax.field import setting
 from gen_jax.networks.conditions import Conditions, Embed, Values
-from gen_jax.networks.pyramid import Shape
+from gen_jax.networks.pyramid import Shape, block
 
 ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "silu": nn.silu}
 _glorot = nn.initializers.glorot_uniform()
@@ -24,7 +24,7 @@ def _hidden(module: nn.Module, x, condition):
         x = nn.Dense(width, kernel_init=_glorot, dtype=module.dtype)(x)
         if layer == 0 and module.conditions:
             x += Embed(module.conditions, width, dtype=module.dtype)(condition)
-        x = ACTIVATIONS[module.activation](x)
+        x = block(ACTIVATIONS[module.activation](x))
     return x
 
 

@@ -1,9 +1,12 @@
 """The pyramid of sides that every convolutional network here climbs: how often to halve, up, down."""
 
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
 from gen_jax.errors import InputError
+
+BLOCK = "block"
 
 Shape = tuple[int, int, int]  # height, width, channels
 
@@ -41,3 +44,8 @@ def down(x: Float[Array, "B H W C"]) -> Float[Array, "B H2 W2 C"]:
     """Mean over blocks of 2 x 2 pixels."""
     batch, height, width, channels = x.shape
     return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
+
+
+def block(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """x itself, marked as what stands between two blocks of a network: see `networks.called`."""
+    return checkpoint_name(x, BLOCK)

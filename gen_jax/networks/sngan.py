@@ -16,7 +16,7 @@ from gen_jax.field import setting
 from gen_jax.networks import spectral
 from gen_jax.networks.conditions import Conditions, Embed, Values
 from gen_jax.networks.convolution import Conv
-from gen_jax.networks.pyramid import Shape, base, down, stages, up
+from gen_jax.networks.pyramid import Shape, base, block, down, stages, up
 
 _glorot = nn.initializers.glorot_uniform()
 
@@ -70,7 +70,7 @@ class Generator(nn.Module):
         for _ in range(stages(self.shape)):
             residual = conv((3, 3))(activate(conv((3, 3))(up(activate(x)))))
             # A 1x1 convolution commutes with nearest upsampling: four times cheaper before it.
-            x = up(conv((1, 1))(x)) + residual
+            x = block(up(conv((1, 1))(x)) + residual)
         x = Conv(self.shape[2], (3, 3), kernel_init=_glorot, dtype=self.dtype)(activate(x))
         return jnp.tanh(x.astype(jnp.float32))
 
@@ -101,13 +101,13 @@ class Discriminator(nn.Module):
         # The first block, in its optimised form: no ReLU on pixels, the shortcut pooled before its conv.
         x = images.astype(self.dtype)
         residual = conv((3, 3))(nn.relu(conv((3, 3))(x)))
-        x = down(residual) + conv((1, 1))(down(x))
+        x = block(down(residual) + conv((1, 1))(down(x)))
         for _ in range(halvings - 1):
             residual = conv((3, 3))(nn.relu(conv((3, 3))(nn.relu(x))))
             # As a 1x1 convolution commutes with the mean of four pixels, the shortcut too is pooled first.
-            x = down(residual) + conv((1, 1))(down(x))
+            x = block(down(residual) + conv((1, 1))(down(x)))
         for _ in range(2):
-            x += conv((3, 3))(nn.relu(conv((3, 3))(nn.relu(x))))
+            x = block(x + conv((3, 3))(nn.relu(conv((3, 3))(nn.relu(x)))))
         x = nn.relu(x).astype(jnp.float32).sum((1, 2))
         logits = layers.Dense(1, kernel_init=_glorot, **options)(x)[:, 0]
         if self.conditions:

@@ -14,7 +14,7 @@ from gen_jax.runtime.files import check_local, read_sealed, reason, write_sealed
 
 MOST_NAMED = 5  # runs that a message names
 
-# What may change when a run goes on: how long and how often, not what is computed.
+# What may change when a run goes on: how long, how often and where, not what is computed but for rounding.
 FREE = (
     "train.steps",
     "train.log_every",
@@ -22,6 +22,10 @@ FREE = (
     "train.checkpoint_every",
     "train.evaluate_every",
     "train.keep_checkpoints",
+    "mesh.devices",
+    "mesh.shard_above",
+    "train.accumulate",
+    "model.remat",
 )
 
 

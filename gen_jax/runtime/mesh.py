@@ -1,8 +1,12 @@
-"""One axis of devices, "data": the batch is split along it, everything else is copied to each.
+"""One axis of devices, "data": the batch is split along it, and large arrays of the State where a config asks for it.
 
-Methods are written for the global batch and never see this file; the compiler inserts the
-all-reduces. (pmap would need them written by hand, and is itself jit over a mesh by now.)
+Methods are written for the global batch and never see this file; the compiler inserts what devices exchange. (pmap
+would need that written by hand, and is itself jit over a mesh by now.)
 """
+
+import math
+from collections.abc import Callable
+from contextvars import ContextVar
 
 import jax
 import numpy as np
@@ -53,10 +57,69 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def laid_out(mesh: Mesh, abstract):
-    """Shapes with their shardings: how a State lies on the devices. Today every leaf is copied to each of them."""
-    one = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh))
-    return jax.tree.map(one, abstract)
+def layout(mesh: Mesh, abstract, shard_above: int = 0):
+    """Shapes with their shardings: how a State lies on the devices. No other place says so.
+
+    An array of more than `shard_above` elements is split along its largest axis that the devices divide, the first of
+    several. The others are copied to each device, and with `shard_above` 0 all are. So parameters, their averages and
+    their optimiser's states, which have one shape, lie alike.
+    """
+
+    def sharding(shape):
+        splits = [axis for axis, size in enumerate(shape) if size % mesh.size == 0]
+        if mesh.size == 1 or not splits or not 0 < shard_above < math.prod(shape):
+            return replicated(mesh)
+        return batched(mesh, max(splits, key=lambda axis: shape[axis]))
+
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding(x.shape)), abstract)
+
+
+def bytes_per_device(abstract) -> int:
+    """Bytes of the arrays that `layout` describes on each device."""
+    return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(abstract))
+
+
+# The mesh over which the State of the step being traced is split, None where it is not.
+_split_over = ContextVar("split_over", default=None)
+
+
+def stepping(step: Callable, layout) -> Callable:
+    """A method's step, to be traced for a State whose arrays have these shardings, and the same after it."""
+    split = [sharding.mesh for sharding in jax.tree.leaves(layout) if not sharding.is_fully_replicated]
+    keep = lambda x, sharding: x if sharding.is_fully_replicated else jax.lax.with_sharding_constraint(x, sharding)
+
+    def stepped(*arguments):
+        token = _split_over.set(split[0] if split else None)
+        try:
+            state, metrics = step(*arguments)
+        finally:
+            _split_over.reset(token)
+        return jax.tree.map(keep, state, layout), metrics
+
+    return stepped
+
+
+def used(variables):
+    """Under jit: what a network computes with, whole on every device, so that only the batch is split in it.
+
+    It is gathered at each use, and of its gradient every device gets the whole sum. Where the compiler may choose, it
+    splits activations by channels instead and moves them about, which costs more.
+    """
+    mesh = _split_over.get()
+    return variables if mesh is None else jax.lax.with_sharding_constraint(variables, replicated(mesh))
+
+
+def whole(tree):
+    """Outside of jit: arrays with a copy on each of their devices. All processes must ask together."""
+    copied = lambda x: jax.jit(lambda x: x, out_shardings=replicated(x.sharding.mesh))(x)
+    return jax.tree.map(lambda x: x if x.sharding.is_fully_replicated else copied(x), tree)
+
+
+def check_batch(mesh: Mesh, batch_size: int, parts: int) -> None:
+    """Refuses a batch of which not every device has as many rows, in each of the parts that it is taken in."""
+    if batch_size % (mesh.size * parts):
+        times = f" times train.accumulate={parts}" if parts > 1 else ""
+        raise InputError(f"data.batch_size={batch_size} must be divisible by {mesh.size} devices{times}")
 
 
 def batched(mesh: Mesh, axis: int = 0) -> NamedSharding:
