@@ -67,9 +67,8 @@ def build(config, home: Path | None = None) -> Program:
     abstract = saved.abstract_state(config, dataset.spec, method, mesh, sources)
     layout = jax.tree.map(lambda x: x.sharding, abstract)
     arrays = {name: source.variables for name, source in sources.items()}
-    # It runs once: LLVM's last level takes seconds more to compile it, for the same numbers.
-    quickly = {"xla_backend_optimization_level": 2} if mesh.devices.flat[0].platform == "cpu" else None
-    init = jax.jit(partial(saved.born, dataset.spec, method), out_shardings=layout, compiler_options=quickly)
+    born = partial(saved.born, dataset.spec, method)
+    init = jax.jit(born, out_shardings=layout, compiler_options=meshes.for_one_call(mesh))
     resident = None if dataset.resident is None else meshes.put(meshes.replicated(mesh), dataset.resident)
     jitted = jax.jit(
         partial(_update, dataset, method, mesh, layout),

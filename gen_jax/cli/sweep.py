@@ -33,9 +33,7 @@ def sweep(arguments) -> int:
     if arguments.slurm and not slurm:
         raise InputError(f"--slurm={arguments.slurm}: is for --launcher=slurm")
     if arguments.lanes and slurm:
-        raise InputError(
-            "--launcher=slurm submits a job a run, and lanes share a process; leave one of both out"
-        )
+        raise InputError("--launcher=slurm submits a job a run, and lanes share a process; leave one of both out")
     if arguments.lanes:
         _check_lanes(plan, folder, arguments)
     if arguments.dry_run:

@@ -148,3 +148,8 @@ def put(sharding: NamedSharding, tree):
         return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
 
     return jax.tree.map(one, tree)
+
+
+def for_one_call(mesh: Mesh) -> dict | None:
+    """Compiler options for a program that runs once: LLVM's last level takes seconds more, for the same numbers."""
+    return {"xla_backend_optimization_level": 2} if mesh.devices.flat[0].platform == "cpu" else None
