@@ -149,7 +149,7 @@ def _check_one_program(flag, first, config, other, method):
 
     fixed = [path for path in differ if path != "seed" and not is_number(path)]
     # A number may switch something on: an average, clipping, a penalty.
-    like = lambda: saved.abstract_state(first.dataset.spec, method, first.mesh) == first.abstract
+    like = lambda: saved.abstract_state(config, first.dataset.spec, method, first.mesh, {}) == first.abstract
     if not fixed and method.schedules.keys() == numbers.keys() and like():
         return
     changed = fixed or [path for path in differ if path != "seed"]

@@ -6,6 +6,7 @@ import os
 # half of it. What XLA_FLAGS said before comes last and wins: `.ci/run` runs the slow tests optimised, as users train.
 FLAGS = "--xla_force_host_platform_device_count=8"
 FLAGS += " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+FLAGS += " --xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}".strip()
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("TQDM_DISABLE", "1")

@@ -110,9 +110,10 @@ def used(variables):
 
 
 def whole(tree):
-    """Outside of jit: arrays with a copy on each of their devices. All processes must ask together."""
+    """Outside of jit: arrays with a copy on each of their devices, or on the host. All processes must ask together."""
+    split = lambda x: isinstance(x, jax.Array) and not x.sharding.is_fully_replicated
     copied = lambda x: jax.jit(lambda x: x, out_shardings=replicated(x.sharding.mesh))(x)
-    return jax.tree.map(lambda x: x if x.sharding.is_fully_replicated else copied(x), tree)
+    return jax.tree.map(lambda x: copied(x) if split(x) else x, tree)
 
 
 def check_batch(mesh: Mesh, batch_size: int, parts: int) -> None:

@@ -56,7 +56,7 @@ def collected() -> Iterator[list[int]]:
     try:
         # With several processes SIGTERM is JAX's: its handler must not be replaced.
         for signum in (signal.SIGINT, signal.SIGHUP, *([] if several else [signal.SIGTERM])):
-            if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup sets SIGHUP
+            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # as nohup sets it
                 before[signum] = signal.signal(signum, handler)
     except ValueError:  # not in the main thread (a notebook's worker, say): signals are the caller's
         pass

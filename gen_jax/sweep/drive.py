@@ -67,7 +67,7 @@ def collected() -> Iterator[list[int]]:
 
     with suppress(ValueError):  # not in the main thread
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup sets SIGHUP
+            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # as nohup sets it
                 before[signum] = signal.signal(signum, handler)
     try:
         yield asked
