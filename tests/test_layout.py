@@ -114,6 +114,7 @@ def test_exchanges_are_read_from_a_programs_text():
     assert exchanged(text, 8) == {"all-reduce": (2, 128 + 32 + 3), "all-gather": (1, 64), "reduce-scatter": (1, 32)}
 
 
+@pytest.mark.slow
 def test_checkpoints_go_from_any_layout_to_any_other(tmp_path):
     layouts = [(8, ABOVE), (8, 0), (2, ABOVE), (1, 0)]
     programs = [

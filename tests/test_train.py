@@ -131,6 +131,7 @@ def test_rows_are_those_of_their_step(tmp_path):
     assert few == [rows[2], rows[5]]
 
 
+@pytest.mark.slow
 def test_set_that_is_read_as_needed_trains_like_a_resident_one(tmp_path):
     resident = train(shrunk("vae_digits", tmp_path), tmp_path / "resident").state
     read = train(shrunk("vae_digits", tmp_path, data__resident_megabytes=0), tmp_path / "read").state

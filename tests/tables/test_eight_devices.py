@@ -44,7 +44,14 @@ def by_gradient(name):
     return "train" in load(name)
 
 
-@pytest.mark.parametrize("name", each(filter(by_gradient, CONFIGS)))
+# A GAN compiles longest, and its rows are slow tests too.
+ROWS = [
+    pytest.param("gan_digits", marks=pytest.mark.slow),
+    *each(n for n in CONFIGS if n != "gan_digits" and by_gradient(n)),
+]
+
+
+@pytest.mark.parametrize("name", ROWS)
 def test_eight_devices_equal_one(name, tmp_path):
     # Momentum 0 leaves the gradient in the optimiser's trace, so that it can be compared as it is. The rate is small,
     # since a generator's gradient is that against a critic which has moved: that would amplify the critic's rounding.
