@@ -20,7 +20,7 @@ from pathlib import Path
 from gen_jax.cli import verbs
 from gen_jax.errors import InputError, Interrupted
 from gen_jax.field import whole
-from gen_jax.runtime import watch
+from gen_jax.runtime import hangup, watch
 from gen_jax.runtime.files import check_local, check_out, check_run
 from gen_jax.version import __version__
 
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 def _outcome(argv, debug):
     with contextlib.suppress(ValueError):  # not in the main thread: signals are the caller's
         signal.signal(signal.SIGTERM, _terminated)
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
+        if hangup.answered():
             signal.signal(signal.SIGHUP, _terminated)
     try:
         return _run(argv) or 0

@@ -1,17 +1,16 @@
 """What several processes of one run must agree on: whether it begins, and when it stops."""
 
 import os
-import select
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from gen_jax.errors import InputError
-from gen_jax.runtime import watch
+from gen_jax.runtime import hangup, watch
 
 
 def together(act: Callable[[], None]) -> None:
@@ -47,7 +46,7 @@ def collected() -> Iterator[list[int]]:
 
     def handler(signum, frame):
         if signum == signal.SIGHUP:
-            hang_up()
+            hangup.silence()
         asked.append(signum)
         signal.signal(signum, before[signum])
         if several:
@@ -56,7 +55,7 @@ def collected() -> Iterator[list[int]]:
     try:
         # With several processes SIGTERM is JAX's: its handler must not be replaced.
         for signum in (signal.SIGINT, signal.SIGHUP, *([] if several else [signal.SIGTERM])):
-            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # as nohup sets it
+            if signum != signal.SIGHUP or hangup.answered():
                 before[signum] = signal.signal(signum, handler)
     except ValueError:  # not in the main thread (a notebook's worker, say): signals are the caller's
         pass
@@ -68,13 +67,3 @@ def collected() -> Iterator[list[int]]:
     finally:
         for signum, old in before.items():
             signal.signal(signum, old)
-
-
-def hang_up() -> None:
-    """Leads what is still printed nowhere, where the terminal has gone: writing to it would fail."""
-    for stream in (1, 2):
-        with suppress(OSError):
-            poll = select.poll()
-            poll.register(stream, 0)  # the end of the other side is always told
-            if poll.poll(0):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from gen_jax.errors import InputError
+from gen_jax.runtime import hangup
 from gen_jax.runtime.logbook import write_text
-from gen_jax.runtime.processes import hang_up
 from gen_jax.sweep import prune, results, workers
 from gen_jax.sweep.grammar import Overrides
 from gen_jax.sweep.plan import Plan, Run, runs_of
@@ -62,12 +62,12 @@ def collected() -> Iterator[list[int]]:
 
     def handler(signum, frame):
         if signum == signal.SIGHUP:
-            hang_up()
+            hangup.silence()
         asked.append(signum)
 
     with suppress(ValueError):  # not in the main thread
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # as nohup sets it
+            if signum != signal.SIGHUP or hangup.answered():
                 before[signum] = signal.signal(signum, handler)
     try:
         yield asked
