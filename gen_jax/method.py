@@ -67,6 +67,11 @@ def mean(values: jax.Array) -> Mean:
     return Mean(jnp.sum(values), jnp.asarray(values.size, jnp.float32))
 
 
+def means(values: Mapping[str, jax.Array]) -> dict[str, Mean]:
+    """The Mean of each of some values by name."""
+    return {name: mean(value) for name, value in values.items()}
+
+
 Metrics = Mapping[str, Mean]
 
 

@@ -13,6 +13,7 @@ import optax
 
 from gen_jax.field import Field
 from gen_jax.method import Mean
+from gen_jax.runtime import compilation
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 
@@ -105,11 +106,6 @@ def descend(loss: Callable, params: Any, opt_state: Any, rule: optax.GradientTra
     return optax.apply_updates(params, updates), opt_state, beside
 
 
-def scanned() -> bool:
-    """Whether parts are a compiled loop: on CPU a convolution in one is some 19 times slower."""
-    return jax.default_backend() != "cpu"
-
-
 def _over_parts(gradient, rows, parts):
     """The mean gradient, and what stands beside it, of the parts of a batch."""
     # Part i has every n-th row from i on: so each is spread over all devices, and no row moves between them.
@@ -123,7 +119,7 @@ def _over_parts(gradient, rows, parts):
         return (jax.tree.map(jnp.add, grads, more), jax.tree.map(both, beside, now, is_leaf=is_mean)), None
 
     total = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(gradient, part(0)))
-    if scanned():
+    if compilation.scanned():
         total, _ = jax.lax.scan(add, total, rows)
     else:
         for i in range(parts):

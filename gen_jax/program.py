@@ -20,6 +20,7 @@ from gen_jax.data.dataset import Dataset, floats
 from gen_jax.data.loader import prefetch
 from gen_jax.length import Length, length
 from gen_jax.method import Mean, Method, Resources, State
+from gen_jax.runtime import compilation
 from gen_jax.runtime import mesh as meshes
 
 
@@ -71,7 +72,7 @@ def build(config, home: Path | None = None) -> Program:
     init = jax.jit(born, out_shardings=layout, compiler_options=meshes.for_one_call(mesh))
     resident = None if dataset.resident is None else meshes.put(meshes.replicated(mesh), dataset.resident)
     jitted = jax.jit(
-        partial(_update, dataset, method, mesh, layout),
+        partial(_update, dataset, method, layout),
         static_argnames="variants",
         donate_argnames="state",
         out_shardings=(layout, meshes.replicated(mesh)),
@@ -100,7 +101,7 @@ class Feed(NamedTuple):
     data_seed: np.ndarray  # uint32 [updates], of binarisation and flips
 
 
-def _update(dataset, method, mesh, layout, state, feed, resident, variants):
+def _update(dataset, method, layout, state, feed, resident, variants):
     """Several updates in one program."""
 
     def fetch(batch, position, seed):
@@ -119,13 +120,12 @@ def _update(dataset, method, mesh, layout, state, feed, resident, variants):
         )
         return meshes.stepping(method.step, layout)(state, batches, key, feed.hyper, variant)
 
-    collected = []
-    done = 0
+    collected, done = [], 0
     for variant, stretch in groupby(variants):
         count = len(list(stretch))
         part = jax.tree.map(lambda x, a=done, b=done + count: x[a:b], feed)
         done += count
-        if unrolled(mesh) or count == 1:
+        if count == 1 or not compilation.scanned():
             for i in range(count):
                 state, metrics = one(state, jax.tree.map(lambda x, i=i: x[i], part), variant)
                 collected.append(jax.tree.map(lambda x: x[None], metrics))
@@ -133,11 +133,6 @@ def _update(dataset, method, mesh, layout, state, feed, resident, variants):
             state, metrics = jax.lax.scan(partial(one, variant=variant), state, part)
             collected.append(metrics)
     return state, jax.tree.map(lambda *parts: jnp.concatenate(parts), *collected)
-
-
-def unrolled(mesh: Mesh) -> bool:
-    """Whether updates are unrolled: on CPU a convolution inside a compiled loop is some 19 times slower."""
-    return mesh.devices.flat[0].platform == "cpu"
 
 
 def _fit(config, dataset, method, layout, state):

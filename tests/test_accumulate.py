@@ -12,6 +12,7 @@ from gen_jax import optimizers
 from gen_jax.errors import InputError
 from gen_jax.method import mean
 from gen_jax.program import build
+from gen_jax.runtime import compilation
 
 PARTS = {"train__accumulate": 4}
 # Every network is free of batch norm; the penalty draws a number for each row.
@@ -29,7 +30,7 @@ WASSERSTEIN = {
 
 @pytest.mark.parametrize("scanned", [False, True])
 def test_the_gradient_is_the_mean_of_the_parts(scanned, monkeypatch):
-    monkeypatch.setattr(optimizers, "scanned", lambda: scanned)
+    monkeypatch.setattr(compilation, "scanned", lambda: scanned)
     rng = np.random.default_rng(0)
     rows = {"x": rng.standard_normal((24, 5)).astype(np.float32), "y": rng.standard_normal(24).astype(np.float32)}
     params = {"w": jnp.ones(5), "b": jnp.zeros(())}

@@ -22,7 +22,7 @@ from gen_jax.errors import InputError
 from gen_jax.evaluation import during_training
 from gen_jax.methods import vae
 from gen_jax.observers import Observer
-from gen_jax.runtime import checkpoint
+from gen_jax.runtime import checkpoint, compilation
 from gen_jax.train import NonFinite
 
 SMALL = {
@@ -173,11 +173,9 @@ def test_several_steps_a_call_equal_single_steps(name, tmp_path):
 
 def test_scanned_steps_equal_unrolled_ones(tmp_path, monkeypatch):
     """Accelerators scan; the scan is run here on CPU, where the loop would unroll."""
-    import gen_jax.program as program
-
     settings = {"train__steps_per_call": 3, "train__log_every": 3, "optimizer__name": "sgd"}
     unrolled = train(shrunk("vae_digits", tmp_path, **settings), tmp_path / "unrolled").state
-    monkeypatch.setattr(program, "unrolled", lambda mesh: False)
+    monkeypatch.setattr(compilation, "scanned", lambda: True)
     scanned = train(shrunk("vae_digits", tmp_path, **settings), tmp_path / "scanned").state
     for x, y in zip(jax.tree.leaves(unrolled), jax.tree.leaves(scanned), strict=True):
         np.testing.assert_allclose(np.asarray(x), np.asarray(y), rtol=1e-5, atol=1e-6)

@@ -32,7 +32,7 @@ def make(config, spec: Spec) -> Method:
     )
 
 
-def classifier(network, rule: Rule, schedules: dict, parts: int = 1) -> Method:
+def classifier(network, rule: Rule, schedules: dict, parts: int) -> Method:
     """The classifier of this network."""
 
     def init(key, example, resources):

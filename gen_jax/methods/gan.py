@@ -22,7 +22,7 @@ from gen_jax.data.dataset import Spec
 from gen_jax.errors import InputError
 from gen_jax.field import Field
 from gen_jax.losses import adversarial, penalties
-from gen_jax.method import Mean, Method, State, born, mean, of_inference
+from gen_jax.method import Mean, Method, State, born, means, of_inference
 from gen_jax.methods import sections
 from gen_jax.networks import DISCRIMINATORS, GENERATORS
 from gen_jax.optimizers import Rule, descend, update_average
@@ -298,11 +298,6 @@ def gan(
         latents=latents,
         decode=decode,
     )
-
-
-def means(values: Mapping[str, jax.Array]) -> dict[str, Mean]:
-    """The Mean of each of some values by name."""
-    return {name: mean(value) for name, value in values.items()}
 
 
 def _to_signed(images):

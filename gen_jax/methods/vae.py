@@ -18,7 +18,7 @@ from gen_jax.data.dataset import Spec
 from gen_jax.errors import InputError
 from gen_jax.field import Field
 from gen_jax.losses import bounds, divergences, likelihoods
-from gen_jax.method import Method, State, Variables, born, mean
+from gen_jax.method import Method, State, Variables, born, means
 from gen_jax.methods import sections
 from gen_jax.networks import DECODERS, ENCODERS, start_at
 from gen_jax.optimizers import Rule, descend, update_average
@@ -126,7 +126,7 @@ def vae(
         def loss(params, rows):
             found = terms(params, *rows)
             found["loss"] = -bounds.elbo(found["log_likelihood"], found["kl"], hyper["beta"])
-            return found["loss"], {name: mean(x) for name, x in found.items()}
+            return found["loss"], means(found)
 
         params, opt_state, metrics = descend(loss, state.params, state.opt_state, rule(hyper), rows, parts)
         average = update_average(state.average, Variables(params, {}), hyper["average"], len(noise))
