@@ -9,6 +9,11 @@ network, plain keyword fields. Adversarial pairs speak images in [-1, 1], encode
     Classifier(classes, ..., dtype)(images) -> features [B, F], logits [B, K]
     Decoder(shape, ..., outputs, conditions, dtype)(z, condition) -> [B, H, W, C, outputs]
 
+and those of a tokenizer, whose latents are a grid of h = H / factor, w = W / factor places:
+
+    Encoder(features, factor, ..., dtype)(images) -> [B, h, w, features]
+    Decoder(shape, factor, ..., outputs, dtype)(latents [B, h, w, D]) -> [B, H, W, C, outputs]
+
 Values of `conditions` are a dict of arrays [B, ...] (networks/conditions.py). What a config may set is a `setting`,
 with its default, meaning and bounds. Collections besides the parameters:
 "batch_stats" (batch norm) and "spectral" (spectral norm), both changed by train=True calls only.
@@ -16,7 +21,7 @@ with its default, meaning and bounds. Collections besides the parameters:
 
 import jax
 
-from gen_jax.networks import classifier, conv, convnet, dcgan, mlp, sngan
+from gen_jax.networks import classifier, conv, convnet, dcgan, grid, mlp, sngan
 
 GENERATORS = {"dcgan": dcgan.Generator, "sngan": sngan.Generator, "convnet": convnet.Generator}
 DISCRIMINATORS = {
@@ -27,6 +32,8 @@ DISCRIMINATORS = {
 ENCODERS = {"mlp": mlp.Encoder, "conv": conv.Encoder}
 CLASSIFIERS = {"cnn": classifier.Classifier}
 DECODERS = {"mlp": mlp.Decoder, "conv": conv.Decoder}
+GRID_ENCODERS = {"residual": grid.Encoder}
+GRID_DECODERS = {"residual": grid.Decoder}
 
 # The last layer of every decoder: params[OUTPUT]["bias"] holds, flat, the parameters that a method may
 # start at the data's mean: [H * W * C * outputs] of a mlp, [C * outputs] of a conv.
