@@ -1,8 +1,8 @@
 """A VQ-VAE on MNIST: 28x28 grey images as 7x7 codes of 256.
 
-    gen-jax prepare mnist
-    gen-jax train --config=vqvae_mnist
-    gen-jax evaluate RUN
+gen-jax prepare mnist
+gen-jax train --config=vqvae_mnist
+gen-jax evaluate RUN
 """
 
 from gen_jax.config import base

@@ -4,21 +4,25 @@
 
 `model.quantizer` names the quantiser: `vq` (VQ-VAE, van den Oord et al. 2017), `fsq` (Mentzer et al. 2023) or `gumbel`
 (DALL-E's dVAE, Ramesh et al. 2021); see `gen_jax.quantizers`. Of -log p only its shape is wanted, so it is the squared
-error by default. There is no prior over codes and no `sample`: another method models them, told of `vocabulary`.
+error by default. Where `perceptual.run` names a classifier h, weight * |h(x) - h(reconstruction)|^2 in its features is
+added (as Johnson et al. 2016). There is no prior over codes and no `sample`: another method models them, and is told
+of `vocabulary`.
 """
 
 import math
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from gen_jax import optimizers, randomness
+from gen_jax.command import command
 from gen_jax.data.dataset import Spec
 from gen_jax.errors import InputError
 from gen_jax.field import Field
 from gen_jax.losses import likelihoods
-from gen_jax.method import Mean, Method, State, Variables, Vocabulary, born, means
+from gen_jax.method import Mean, Method, Source, State, Vocabulary, born, means, of_inference
 from gen_jax.methods import sections
 from gen_jax.networks import GRID_DECODERS, GRID_ENCODERS, start_at
 from gen_jax.networks.grid import grid
@@ -61,13 +65,21 @@ FIELDS = {
         "squared_error", "-log p(x | z) a pixel: squared_error (no nats), or a likelihood", choices=RECONSTRUCTIONS
     ),
     "objective.log_scale": Field(-2.0, "where the log of a gaussian or logistic scale starts; it is learned"),
+    "perceptual.run": Field("", "directory of a classifier's run, in whose features images are compared; empty: none"),
+    "perceptual.step": Field(0, "its checkpoint; 0: the latest", least=0),
+    "objective.perceptual_weight": Field(
+        0.0, "weight of the squared distance in the features of `perceptual.run`", schedule=True, least=0
+    ),
     "objective.commitment_weight": Field(0.25, "weight of |z - sg(e)|^2 (vq)", schedule=True, least=0),
     "objective.kl_weight": Field(0.0, "weight of the KL to uniform codes (gumbel)", schedule=True, least=0),
     "objective.temperature": Field(1.0, "of the relaxed codes (gumbel)", schedule=True, least=1e-3),
 }
 
 
-def make(config, spec: Spec) -> Method:
+INFERENCE = ("encoder", "decoder", "codebook")  # what coding needs: no classifier
+
+
+def make(config, spec: Spec, sources: Mapping[str, Source]) -> Method:
     """The tokenizer of a config; refuses what does not go together."""
     if config.objective.reconstruction == "bernoulli" and not spec.binary:
         raise InputError(
@@ -85,6 +97,7 @@ def make(config, spec: Spec) -> Method:
         vocabulary=Vocabulary(quantizer.size, grid(spec.shape, config.model.factor)),
         likelihood=sections.function(RECONSTRUCTIONS, config, "objective", "reconstruction"),
         log_scale=config.objective.log_scale,
+        features=_features(config, spec, sources.get("perceptual")),
         rule=sections.rule(config),
         parts=config.train.accumulate,
         keep_average=config.optimizer.average != 0,
@@ -93,9 +106,26 @@ def make(config, spec: Spec) -> Method:
             spec,
             commitment_weight=config.objective.commitment_weight,
             kl_weight=config.objective.kl_weight,
+            perceptual_weight=config.objective.perceptual_weight,
             temperature=config.objective.temperature,
         ),
     )
+
+
+def _features(config, spec: Spec, source: Source | None) -> Callable | None:
+    """(variables, images) -> [B, F] of the classifier that a config names; None where it names none."""
+    run, weight = f"perceptual.run={config.perceptual.run}", config.objective.perceptual_weight
+    if (source is None) != (weight == 0):
+        missing = "set objective.perceptual_weight" if source else "set perceptual.run to a classifier's run"
+        raise InputError(f"{run} with objective.perceptual_weight={weight}: it needs both; {missing}")
+    if source is None:
+        return None
+    if source.method.features is None:
+        train = command("train", "--config=classifier")
+        raise InputError(f"{run}: it cannot classify, so it has no features; train one: {train}")
+    if source.spec.shape != spec.shape:
+        raise InputError(f"{run}: it classifies images of another shape")
+    return lambda variables, images: source.method.features(variables, images)["features"]
 
 
 def tokenizer(
@@ -105,6 +135,7 @@ def tokenizer(
     vocabulary: Vocabulary,
     likelihood: likelihoods.Likelihood,
     log_scale: float,
+    features: Callable | None,
     rule: Rule,
     parts: int,
     keep_average: bool,
@@ -124,8 +155,8 @@ def tokenizer(
         if likelihood.scaled:
             params["likelihood"] = {"log_scale": jnp.full((images.shape[-1],), log_scale)}
         start_at(params["decoder"], likelihood.inverse_mean(resources.mean))
-        collections = {"codebook": codebook}
-        average = Variables(params, collections) if keep_average else None
+        collections = {"codebook": codebook, "frozen": dict(resources.sources)}
+        average = of_inference(INFERENCE, params, collections) if keep_average else None
         return born(params, optimizers.start(rule, params), collections, average)
 
     def encode_raw(params, images):
@@ -139,19 +170,24 @@ def tokenizer(
 
     def step(state, batches, key, hyper, variant):
         (batch,) = batches
-        codebook = state.collections["codebook"]
+        codebook, frozen = state.collections["codebook"], state.collections["frozen"]
         of_noise, of_codebook = jax.random.split(key)
 
         def loss(params, part):
             images, rows = part
             keys = randomness.row_keys(of_noise, rows)
             found = quantizer.quantize(codebook, encode_raw(params, images), keys, hyper["temperature"])
-            terms = {"reconstruction": -log_prob(params, images, decode_raw(params, found.latents)), **found.terms}
-            total = terms["reconstruction"] + sum(hyper[f"{name}_weight"] * term for name, term in found.terms.items())
+            decoded = decode_raw(params, found.latents)
+            terms = dict(found.terms)
+            if features:
+                seen = (features(frozen["perceptual"], x) for x in (images, likelihood.mean(decoded)))
+                terms["perceptual"] = ((next(seen) - next(seen)) ** 2).sum(-1)
+            reconstruction = -log_prob(params, images, decoded)
+            total = reconstruction + sum(hyper[f"{name}_weight"] * term for name, term in terms.items())
             # As Means, which are added up over the parts of a batch.
             counts = jax.nn.one_hot(found.codes.reshape(-1), quantizer.size).sum(0)
             sums = {name: Mean(value, jnp.float32(1)) for name, value in {**found.sums, "counts": counts}.items()}
-            return total, (means({"loss": total, **terms}), sums, found.examples)
+            return total, (means({"loss": total, "reconstruction": reconstruction, **terms}), sums, found.examples)
 
         rows = batch["image"], batch["row"]
         params, opt_state, (metrics, sums, examples) = descend(
@@ -160,9 +196,10 @@ def tokenizer(
         sums = {name: value.total for name, value in sums.items()}
         counts = sums.pop("counts")
         metrics |= means({"codes_used": codes_used(counts), "perplexity": perplexity(counts)})
-        now = Variables(params, {"codebook": quantizer.learn(codebook, sums, examples, of_codebook)})
+        collections = {"codebook": quantizer.learn(codebook, sums, examples, of_codebook), "frozen": frozen}
+        now = of_inference(INFERENCE, params, collections)
         average = update_average(state.average, now, hyper["average"], len(batch["row"]))
-        return State(state.step + 1, *now, opt_state, average), metrics
+        return State(state.step + 1, params, collections, opt_state, average), metrics
 
     def encode(variables, images, condition):
         return quantizer.codes(variables.collections["codebook"], encode_raw(variables.params, images))
@@ -177,6 +214,7 @@ def tokenizer(
     return Method(
         init=init,
         step=step,
+        inference=INFERENCE,
         schedules=schedules,
         encode=encode,
         decode=decode,

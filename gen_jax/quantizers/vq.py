@@ -72,7 +72,7 @@ def restarted(
     away: Float[Array, " N"],
     key: jax.Array,
 ) -> tuple[Float[Array, "K D"], Float[Array, " K"]]:
-    """Codes whose running count is below `least` of its fair share, put down at latents z drawn in proportion to `away`.
+    """Codes whose running count is below `least` of the fair share, put down at latents z drawn by their `away`.
 
     They begin at the fair share, so that they have some time to be found.
     """

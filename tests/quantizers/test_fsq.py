@@ -54,7 +54,8 @@ def test_codes_are_read_back_as_themselves(levels):
     half = np.asarray(levels) // 2
     reach = (np.asarray(levels) - 1) * 1.001 / 2
     offset = np.where(np.asarray(levels) % 2, 0, 0.5)
-    inner = np.arctanh(np.clip((np.asarray(once) * half + offset) / reach, -0.9999, 0.9999)) - np.arctanh(offset / reach)
+    reached = np.clip((np.asarray(once) * half + offset) / reach, -0.9999, 0.9999)
+    inner = np.arctanh(reached) - np.arctanh(offset / reach)
     np.testing.assert_array_equal(fsq.rounded(np.float32(inner), levels), once)
     np.testing.assert_array_equal(fsq.combination(fsq.index(once, levels), levels), once)
 
