@@ -48,6 +48,8 @@ HEAVY = {
     "forest_mnist",
     "vae_fashion_mnist",
     "autoencoder_fashion_mnist",
+    "fsq_emoji",
+    "dvae_emoji",
 }
 
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from scipy import stats
-from shrunk import run_of, shrunk
+from shrunk import each, run_of, shrunk
 
 import gen_jax
 from gen_jax.cli.main import main
@@ -27,7 +27,7 @@ def updated(config, count=1):
     return program, state, {name: float(m.total[0] / m.count[0]) for name, m in metrics.items()}
 
 
-@pytest.mark.parametrize("name", ["vqvae_mnist", "fsq_emoji", "dvae_emoji"])
+@pytest.mark.parametrize("name", each(["vqvae_mnist", "fsq_emoji", "dvae_emoji"]))
 def test_codes_are_ints_of_the_vocabulary_and_all_there_is_to_an_image(name, shared):
     run = gen_jax.load(run_of(name, shared))
     images = run.dataset("test").gather(np.arange(5))["image"]
