@@ -20,7 +20,7 @@ def get_config():
     config.model.decoder = {"name": "residual", "width": 64}
     config.objective.temperature = {"kind": "cosine", "start": 1.0, "end": 1 / 16}
     config.optimizer.learning_rate = {"kind": "cosine", "start": 1e-3, "end": 0.0}
-    config.train.steps = 4000
+    config.train.steps = 2000
     config.train.log_every = 100
-    config.train.checkpoint_every = 2000
+    config.train.checkpoint_every = 1000
     return config
