@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from scipy import stats
-from shrunk import each, run_of, shrunk
+from shrunk import each, run_of, shrunk, trained
 
 import gen_jax
 from gen_jax.cli.main import main
@@ -126,3 +126,50 @@ def test_what_does_not_go_together_is_refused_by_name(tmp_path):
             build(shrunk("fsq_emoji", tmp_path, model__levels=levels))
     with pytest.raises(InputError, match=r"model.quantizer=lfq: no such choice; .*fsq, gumbel, vq"):
         build(shrunk("fsq_emoji", tmp_path, model__quantizer="lfq"))
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A folder with the run of a classifier of 16x16 images, and what makes a tokenizer look through it."""
+    folder = tmp_path_factory.mktemp("judged")
+    trained(shrunk("classifier", folder, train__steps=1), folder / "classifier")
+    images = {"data__path": folder / "16x16x1.npz", "data__image_size": 16}
+    seen_by = {"perceptual__run": folder / "classifier", "objective__perceptual_weight": 10.0}
+    return folder, images, seen_by
+
+
+def test_perceptual_term_is_the_distance_of_features(judged):
+    folder, images, seen_by = judged
+    given = {"model__quantizer": "fsq", "optimizer__average": 100.0, **SGD, **CHEAP, **images}
+    program, state, metrics = updated(shrunk("vqvae_mnist", folder, **given, **seen_by))
+    assert metrics["loss"] == pytest.approx(metrics["reconstruction"] + 10.0 * metrics["perceptual"], rel=1e-5)
+    # At the first State a training batch is reconstructed as `reconstruct` does it: fsq knows no noise.
+    first = variables_of(program.method, program.init(), average=False)
+    x = program.dataset.batch(0, np.arange(64))["image"] / np.float32(255)
+    again = program.method.reconstruct(first, x, {})
+    classifier = gen_jax.load(folder / "classifier")
+    theirs = jax.device_get(classifier.variables)
+    a, b = (classifier.method.features(theirs, y)["features"] for y in (x, again))
+    assert metrics["perceptual"] == pytest.approx(float(((a - b) ** 2).sum(-1).mean()), rel=1e-4)
+    # It moves both networks, not the classifier, which coding does without.
+    _, without, _ = updated(shrunk("vqvae_mnist", folder, **given))
+    for name in ("encoder", "decoder"):
+        pairs = zip(jax.tree.leaves(state.params[name]), jax.tree.leaves(without.params[name]), strict=True)
+        assert all((np.asarray(x) != y).any() for x, y in pairs)
+    kept = state.collections["frozen"]["perceptual"]
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(kept), theirs)
+    assert set(state.average.collections) == {"codebook"} and set(state.average.params) == {"encoder", "decoder"}
+
+
+def test_perceptual_runs_that_cannot_serve_are_refused_by_name(judged, shared):
+    folder, images, seen_by = judged
+    cases = [
+        ({"objective__perceptual_weight": 1.0, **images}, "set perceptual.run to a classifier's run"),
+        ({**seen_by, **images, "objective__perceptual_weight": 0.0}, "set objective.perceptual_weight"),
+        ({**seen_by}, "it classifies images of another shape"),
+        ({**seen_by, **images, "perceptual__run": run_of("vae_digits", shared)}, "it cannot classify"),
+        ({**seen_by, **images, "perceptual__run": folder}, "is no run|no run in"),
+    ]
+    for given, words in cases:
+        with pytest.raises(InputError, match=words):
+            build(shrunk("vqvae_mnist", folder, **CHEAP, **given))
