@@ -34,6 +34,7 @@ def test_shapes(name, shape, factor):
     ("shape", "factor", "words"),
     [
         ((28, 28, 1), 3, r"model\.factor=3: must be a power of two"),
+        ((24, 24, 1), 6, r"model\.factor=6: must be a power of two"),
         ((28, 28, 1), 1, r"model\.factor=1: must be a power of two, at least 2"),
         ((28, 28, 1), 8, r"data\.image_size=28: must be a multiple of model\.factor=8"),
         ((32, 30, 1), 4, r"data\.image_size=\(32, 30\): must be a multiple of model\.factor=4"),
