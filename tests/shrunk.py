@@ -11,6 +11,8 @@ from gen_jax.train import train
 
 SMALL_CODERS = {f"model.{n}.{k}": v for n in ("encoder", "decoder") for k, v in (("width", 4), ("hidden", 16))}
 SMALL_MLP = {"model.encoder.widths": "32", "model.decoder.widths": "32", "model.latent_size": 4}
+SMALL_TOKENIZER = {f"model.{n}.{k}": v for n in ("encoder", "decoder") for k, v in (("width", 8), ("blocks", 1))}
+SMALL_TOKENIZER |= {"model.codes": 16, "model.levels": "4,4"}
 SMALL_GAN = {"model.generator.width": 8, "model.discriminator.width": 8, "model.latent_size": 8}
 
 SMALL_TRANSFORMER = {"model.transformer.layers": 1, "model.transformer.width": 16, "model.transformer.heads": 2}
@@ -37,6 +39,9 @@ CONFIGS = {
     "masked_digits": ((8, 8, 1), {**SMALL_TRANSFORMER, "sample.steps": 2}),
     "autoencoder_digits": ((16, 16, 1), {**SMALL_MLP, "model.components": 2}),
     "autoencoder_fashion_mnist": ((28, 28, 1), {"model.latent_size": 4, "model.components": 2, **SMALL_CODERS}),
+    "vqvae_mnist": ((28, 28, 1), SMALL_TOKENIZER),
+    "fsq_emoji": ((32, 32, 3), SMALL_TOKENIZER),
+    "dvae_emoji": ((32, 32, 3), SMALL_TOKENIZER),
 }
 
 # What compiles longest, and the larger twins of what the others show: their rows of the tables are slow tests.
@@ -49,6 +54,8 @@ HEAVY = {
     "forest_mnist",
     "vae_fashion_mnist",
     "autoencoder_fashion_mnist",
+    "fsq_emoji",
+    "dvae_emoji",
 }
 
 

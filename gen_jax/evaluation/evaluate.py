@@ -28,6 +28,7 @@ from gen_jax.evaluation import extractors, scores
 from gen_jax.export.dataset import export_dataset
 from gen_jax.losses.bounds import bits_per_dimension
 from gen_jax.method import Method, Variables
+from gen_jax.quantizers import codes_used, perplexity
 from gen_jax.run import Run
 from gen_jax.runtime import logbook
 from gen_jax.runtime import mesh as meshes
@@ -126,6 +127,8 @@ def evaluate(
         found += [_with(score, on_test) for score in _likelihood(run, test, seed, importance_samples, used, tell)]
     if run.method.reconstruct:
         found += [_with(score, on_test) for score in _reconstruction(run, test, seed, used, tell)]
+    if run.method.encode and run.method.vocabulary:
+        found += [_with(score, on_test) for score in _codes(run, test, seed, used, tell)]
     if run.method.features:
         found += [_with(score, on_test) for score in _accuracy(run, test, used)]
     if run.method.sample:
@@ -285,6 +288,19 @@ def _reconstruction(run, test, seed, used, tell):
         for name, (metric, _) in paired.items():
             found[name].append(np.asarray(metric(*pair)))
     return [{"metric": n, **_mean(np.concatenate(v)), "unit": paired[n][1]} for n, v in found.items()]
+
+
+def _codes(run, test, seed, used, tell):
+    """How much of its vocabulary a tokenizer uses for the test images."""
+    size = run.method.vocabulary.size
+    encode = jax.jit(run.method.encode)
+    counts = np.zeros(size)
+    told = lambda done: tell("codes of test images", done, used)
+    for images, condition, _, valid in _batches(run, test, seed, used, told):
+        counts += np.bincount(np.asarray(encode(run.variables, images, condition))[:valid].ravel(), minlength=size)
+    values = {"code_usage": (codes_used(counts), "of the codes"), "code_perplexity": (perplexity(counts), "codes")}
+    of = {"protocol": {"codes": size}}
+    return [{"metric": name, "value": float(value), "unit": unit, **of} for name, (value, unit) in values.items()]
 
 
 def _classification_accuracy(run, train, test, seed, count, tell):

@@ -1,9 +1,10 @@
 """Generative families, and the classifier that measures them: config -> Method, one file each.
 
-A family is a module with `make(config, spec) -> Method` (`make(config, spec, sources)` where its config has a section
-`source`) and FIELDS, the rows of its config. It may have NETWORKS (section of config.model -> architectures by name)
-and DEFAULTS, its own defaults for rows that it shares with others. Adding one is such a file and two lines here, its
-import and its name; outside the package, a config names it by `method = "FILE.py:make"` (`gen_jax.own`).
+A family is a module with `make(config, spec) -> Method` (`make(config, spec, sources)` where its config can name other
+runs, by a field `run` of a section) and FIELDS, the rows of its config. It may have NETWORKS (section of config.model
+-> architectures by name) and DEFAULTS, its own defaults for rows that it shares with others. Adding one is such a file
+and two lines here, its import and its name; outside the package, a config names it by `method = "FILE.py:make"`
+(`gen_jax.own`).
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from types import ModuleType, SimpleNamespace
 from gen_jax import own
 from gen_jax.data.dataset import Spec
 from gen_jax.method import Method, Source
-from gen_jax.methods import autoencoder, classifier, forest, gan, gpt, masked, random_pixels, reuse, vae
+from gen_jax.methods import autoencoder, classifier, forest, gan, gpt, masked, random_pixels, reuse, tokenizer, vae
 
 METHODS: dict[str, ModuleType] = {
     "autoencoder": autoencoder,
@@ -23,6 +24,7 @@ METHODS: dict[str, ModuleType] = {
     "masked": masked,
     "random": random_pixels,
     "reuse": reuse,
+    "tokenizer": tokenizer,
     "vae": vae,
 }
 
@@ -42,4 +44,5 @@ def make(config, spec: Spec, sources: Mapping[str, Source] | None = None) -> Met
       InputError: where choices do not go together; the message names them.
     """
     module = family(config.method)
-    return module.make(config, spec, sources or {}) if "source" in config else module.make(config, spec)
+    over_runs = any(path.endswith(".run") for path in module.FIELDS)
+    return module.make(config, spec, sources or {}) if over_runs else module.make(config, spec)

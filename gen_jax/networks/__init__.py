@@ -10,6 +10,11 @@ network, plain keyword fields. Adversarial pairs speak images in [-1, 1], encode
     Decoder(shape, ..., outputs, conditions, dtype)(z, condition) -> [B, H, W, C, outputs]
     Transformer(tokens, grid, conditions, causal, ..., dtype)(tokens [B, T], condition) -> logits [B, T, tokens]
 
+and those of a tokenizer, whose latents are a grid of h = H / factor, w = W / factor places:
+
+    Encoder(features, factor, ..., dtype)(images) -> [B, h, w, features]
+    Decoder(shape, factor, ..., outputs, dtype)(latents [B, h, w, D]) -> [B, H, W, C, outputs]
+
 Values of `conditions` are a dict of arrays [B, ...] (networks/conditions.py). What a config may set is a `setting`,
 with its default, meaning and bounds. Collections besides the parameters:
 "batch_stats" (batch norm) and "spectral" (spectral norm), both changed by train=True calls only.
@@ -17,7 +22,7 @@ with its default, meaning and bounds. Collections besides the parameters:
 
 import jax
 
-from gen_jax.networks import classifier, conv, convnet, dcgan, mlp, sngan, transformer
+from gen_jax.networks import classifier, conv, convnet, dcgan, grid, mlp, sngan, transformer
 
 GENERATORS = {"dcgan": dcgan.Generator, "sngan": sngan.Generator, "convnet": convnet.Generator}
 DISCRIMINATORS = {
@@ -29,6 +34,8 @@ ENCODERS = {"mlp": mlp.Encoder, "conv": conv.Encoder}
 CLASSIFIERS = {"cnn": classifier.Classifier}
 TRANSFORMERS = {"transformer": transformer.Transformer}
 DECODERS = {"mlp": mlp.Decoder, "conv": conv.Decoder}
+GRID_ENCODERS = {"residual": grid.Encoder}
+GRID_DECODERS = {"residual": grid.Decoder}
 
 # The last layer of every decoder: params[OUTPUT]["bias"] holds, flat, the parameters that a method may
 # start at the data's mean: [H * W * C * outputs] of a mlp, [C * outputs] of a conv.
