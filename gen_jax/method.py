@@ -1,8 +1,8 @@
 """The types that the whole house speaks: Method, State, Variables, and the metrics that leave a step.
 
-A generative model is a `Method`: a NamedTuple of pure functions over pytrees, as an optax
-transformation is one. One loop trains any Method, one evaluator scores any, one sampler draws
-from any. What a family cannot do is None, and callers ask for the capability, never for the family.
+A generative model is a `Method`: a NamedTuple of pure functions over pytrees, as an optax transformation is one. One
+loop trains any Method, one evaluator scores any, one sampler draws from any. What a family cannot do is None, and
+callers ask for the capability, never for the family.
 """
 
 import dataclasses
@@ -97,8 +97,7 @@ class Method(NamedTuple):
     `keys` is an array [B] of typed keys, one an image, so that image i does not depend on the batch it is drawn in.
     On another number of devices it is the same but for rounding: one level of 256 in some 20,000 pixels.
 
-    A method learns by `step`, again and again, by `fit`, once, by both (then it is fitted after its last step), or
-    not at all.
+    A method learns by `step`, again and again, by `fit`, once, by both (fitted after its last step), or not at all.
     """
 
     # (key, example batch, resources) -> State.
@@ -117,8 +116,10 @@ class Method(NamedTuple):
     schedules: Mapping[str, Schedule] = {}
     # step -> static value: lazy regularisation is two compiled steps, chosen on the host.
     variant: Callable[[int], Hashable] = lambda step: None
-    # (variables, keys, condition, temperature) -> images.
+    # (variables, keys, condition, temperature, **options) -> images.
     sample: Callable[..., jax.Array] | None = None
+    # What `sample` can be told besides, by name, with the values it takes where it is not: {"guidance": 1.0}. Static.
+    options: Mapping[str, float | int] = {}
     # (variables, keys) -> latents, any pytree with leading axis B, drawn from the prior.
     latents: Callable[..., PyTree] | None = None
     # (variables, images, condition) -> latents.
@@ -129,6 +130,11 @@ class Method(NamedTuple):
     reconstruct: Callable[..., jax.Array] | None = None
     # (variables, images, mask [B, H, W, 1], keys, condition) -> images: those pixels kept where the mask is 1.
     complete: Callable[..., jax.Array] | None = None
+    # Of a model that draws tokens: their (rows, columns); whether in raster order, so that it completes only what comes
+    # last; (variables, images, condition) -> the weights of attention [B, layers, heads, P + T, P + T].
+    grid: tuple[int, int] | None = None
+    raster: bool = False
+    attention: Callable[..., jax.Array] | None = None
     # (variables, images) -> {"features": [B, F], "probabilities": [B, K]}: of a classifier.
     features: Callable[..., Mapping[str, jax.Array]] | None = None
     # (variables, images, keys [B, K], condition) -> log p(x, z) - log q(z | x) [B, K] nats, of K samples an image.
@@ -152,10 +158,10 @@ class Source(NamedTuple):
 
 
 def variables_of(method: Method, state: State, average: bool = True) -> Variables:
-    """The inference part of a State: its average where there is one and it is wanted."""
-    if average and state.average is not None:
-        return state.average
-    return of_inference(method.inference, state.params, state.collections)
+    """The inference part of a State: of what it averages the average, where that is wanted."""
+    own = of_inference(method.inference, state.params, state.collections)
+    averaged = state.average if average and state.average is not None else Variables({}, {})
+    return Variables(own.params | averaged.params, own.collections | averaged.collections)
 
 
 def of_inference(names: tuple[str, ...], params: PyTree, collections: PyTree) -> Variables:

@@ -19,7 +19,7 @@ from gen_jax import data, methods, randomness, saved
 from gen_jax.data.dataset import Dataset, floats
 from gen_jax.data.loader import prefetch
 from gen_jax.length import Length, length
-from gen_jax.method import Mean, Method, Resources, State
+from gen_jax.method import Mean, Method, State
 from gen_jax.runtime import compilation
 from gen_jax.runtime import mesh as meshes
 
@@ -67,9 +67,8 @@ def build(config, home: Path | None = None) -> Program:
 
     abstract = saved.abstract_state(config, dataset.spec, method, mesh, sources)
     layout = jax.tree.map(lambda x: x.sharding, abstract)
-    arrays = {name: source.variables for name, source in sources.items()}
-    born = partial(saved.born, dataset.spec, method)
-    init = jax.jit(born, out_shardings=layout, compiler_options=meshes.for_one_call(mesh))
+    once = {"out_shardings": layout, "compiler_options": meshes.for_one_call(mesh)}
+    init = jax.jit(partial(saved.born, dataset.spec, method), **once)
     resident = None if dataset.resident is None else meshes.put(meshes.replicated(mesh), dataset.resident)
     jitted = jax.jit(
         partial(_update, dataset, method, layout),
@@ -81,7 +80,7 @@ def build(config, home: Path | None = None) -> Program:
         dataset=dataset,
         method=method,
         mesh=mesh,
-        init=lambda: init(np.uint32(config.seed), Resources(jnp.asarray(dataset.mean()), arrays)),
+        init=lambda: init(np.uint32(config.seed), saved.resources(dataset.mean(), sources)),
         abstract=abstract,
         length=length(config),
         update=lambda state, feed, variants: jitted(state, feed, resident, variants=variants),

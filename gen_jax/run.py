@@ -45,15 +45,17 @@ class Run:
         return sampler(self.method, self.mesh)
 
     def sample(
-        self, seeds: Sequence[int] = range(16), condition: Condition = None, temperature: float = 1.0
+        self, seeds: Sequence[int] = range(16), condition: Condition = None, temperature: float = 1.0, **options
     ) -> np.ndarray:
         """Images uint8 [N, H, W, C] of N seeds; the image of a seed is the same in any batch.
 
         Args:
           condition: {"label": 3} or {"label": int [N]}, {"text": int32 [N, L]}, ...: one value an image, or one for
             all. A label that is not given is drawn by seed.
+          options: those that the method has (`run.method.options`), such as guidance=2.0 or top_k=8; and `draw`, for
+            other images of the same seeds.
         """
-        return self.sampler.sample(self.variables, seeds, condition, temperature)
+        return self.sampler.sample(self.variables, seeds, condition, temperature, **options)
 
     def encode(self, images: np.ndarray, condition: Condition = None):
         """Latents of images uint8 [N, H, W, C]: a pytree of arrays with leading axis N."""

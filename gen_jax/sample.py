@@ -18,7 +18,6 @@ from gen_jax.data import condition as conditions
 from gen_jax.data.dataset import Dataset, floats
 from gen_jax.errors import InputError
 from gen_jax.method import Method, Variables
-from gen_jax.provenance.pictures import to_uint8
 from gen_jax.runtime import mesh as meshes
 
 BLOCK = 64
@@ -34,7 +33,8 @@ class Sampler(NamedTuple):
     A label that is not given is drawn by seed; any other condition must be given. Images are uint8 [N, H, W, C].
     """
 
-    # (variables, seeds [N], condition=None, temperature=1.0) -> images.
+    # (variables, seeds [N], condition=None, temperature=1.0, draw=0, **options) -> images: the draw-th of each seed;
+    # `options` are those of the method.
     sample: Callable[..., np.ndarray]
     # (variables, seeds [N]) -> latents, NumPy arrays with leading axis N.
     latents: Callable[..., Any]
@@ -64,8 +64,10 @@ def sampler(method: Method, mesh: Mesh | None = None) -> Sampler:
         for start in range(0, count, block):
             rows = np.minimum(np.arange(start, start + block), count - 1)
             part = meshes.put(meshes.batched(mesh), jax.tree.map(lambda x, rows=rows: np.asarray(x)[rows], arrays))
-            out.append(jax.device_get(compute(*part)))
-        return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *out)
+            out.append(compute(*part))
+            if len(out) > 1:  # fetched while the next is computed
+                out[-2] = jax.device_get(out[-2])
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *jax.device_get(out))
 
     def asked(condition: Condition, seeds: np.ndarray) -> dict[str, np.ndarray]:
         """One value an image for every condition of the method."""
@@ -85,28 +87,43 @@ def sampler(method: Method, mesh: Mesh | None = None) -> Sampler:
         if function is None:
             raise InputError(f"this model {what}")
 
-    draw = method.sample and jit(
-        lambda variables, seeds, condition, temperature: method.sample(
-            variables, randomness.image_keys(seeds), floats(condition), temperature
+    def drawn(variables, seeds, condition, temperature, draw, options):
+        keys = randomness.image_keys(seeds)
+        again = jax.vmap(lambda key: jax.random.fold_in(key, draw))(keys)
+        keys = jax.random.wrap_key_data(
+            jnp.where(draw > 0, jax.random.key_data(again), jax.random.key_data(keys)), impl=jax.random.key_impl(keys)
         )
-    )
+        return pixels(method.sample(variables, keys, floats(condition), temperature, **dict(options)))
+
+    sampled = method.sample and jit(drawn, static_argnames="options")
     drawn_latents = method.latents and jit(lambda v, seeds: method.latents(v, randomness.image_keys(seeds)))
     encoded = method.encode and jit(lambda v, images, c: method.encode(v, floats(images), floats(c)))
-    decoded = method.decode and jit(lambda v, latents, c: method.decode(v, latents, floats(c)))
-    reconstructed = method.reconstruct and jit(lambda v, images, c: method.reconstruct(v, floats(images), floats(c)))
+    decoded = method.decode and jit(lambda v, latents, c: pixels(method.decode(v, latents, floats(c))))
+    reconstructed = method.reconstruct and jit(
+        lambda v, images, c: pixels(method.reconstruct(v, floats(images), floats(c)))
+    )
     completed = method.complete and jit(
-        lambda v, images, mask, seeds, c: method.complete(
-            v, floats(images), mask, randomness.image_keys(seeds), floats(c)
+        lambda v, images, mask, seeds, c: pixels(
+            method.complete(v, floats(images), mask, randomness.image_keys(seeds), floats(c))
         )
     )
 
-    def sample(variables: Variables, seeds: Sequence[int], condition: Condition = None, temperature: float = 1.0):
-        capable(draw, "draws no samples")
+    def sample(
+        variables: Variables,
+        seeds: Sequence[int],
+        condition: Condition = None,
+        temperature: float = 1.0,
+        draw: int = 0,
+        **options,
+    ):
+        capable(sampled, "draws no samples")
         seeds = _checked(seeds)
         if not 0 <= temperature <= HOTTEST:  # no number is not either
             raise InputError(f"temperature={temperature}: must be between 0 and {HOTTEST}")
+        _check_options(method.options, options)
         condition = asked(condition, seeds)
-        return to_uint8(blocks(lambda s, c: draw(variables, s, c, jnp.float32(temperature)), seeds, condition))
+        how = jnp.float32(temperature), jnp.uint32(draw), tuple(sorted(options.items()))
+        return blocks(lambda s, c: sampled(variables, s, c, *how), seeds, condition)
 
     def latents(variables: Variables, seeds: Sequence[int]):
         capable(drawn_latents, "has no prior over latents to draw from")
@@ -120,7 +137,7 @@ def sampler(method: Method, mesh: Mesh | None = None) -> Sampler:
     def decode(variables: Variables, latents: Any, condition: Condition = None):
         capable(decoded, "cannot decode: it has no latent space")
         condition = asked(condition, np.arange(len(jax.tree.leaves(latents)[0])))
-        return to_uint8(blocks(lambda z, c: decoded(variables, z, c), latents, condition))
+        return blocks(lambda z, c: decoded(variables, z, c), latents, condition)
 
     def interpolate(variables: Variables, seeds: Sequence[int], frames: int, condition: Condition = None):
         if method.decode is None or method.latents is None or method.vocabulary is not None:
@@ -137,18 +154,23 @@ def sampler(method: Method, mesh: Mesh | None = None) -> Sampler:
     def reconstruct(variables: Variables, images: np.ndarray, condition: Condition = None):
         capable(reconstructed, "cannot reconstruct: it has no encoder")
         condition = asked(condition, np.arange(len(images)))
-        return to_uint8(blocks(lambda x, c: reconstructed(variables, x, c), images, condition))
+        return blocks(lambda x, c: reconstructed(variables, x, c), images, condition)
 
     def complete(
         variables: Variables, images: np.ndarray, mask: np.ndarray, seeds: Sequence[int], condition: Condition = None
     ):
         capable(completed, "cannot complete images")
-        mask = np.broadcast_to(np.asarray(mask, np.float32), (*images.shape[:-1], 1))
+        mask = _mask(mask, images.shape, method.grid if method.raster else None)
         seeds = _checked(seeds)
         condition = asked(condition, seeds)
-        return to_uint8(blocks(lambda *x: completed(variables, *x), images, mask, seeds, condition))
+        return blocks(lambda *x: completed(variables, *x), images, mask, seeds, condition)
 
     return Sampler(sample, latents, encode, decode, interpolate, reconstruct, complete)
+
+
+def pixels(images: jax.Array) -> jax.Array:
+    """uint8 of images in [0, 1]: the nearest of 256 levels."""
+    return jnp.round(jnp.clip(images, 0.0, 1.0) * 255.0).astype(jnp.uint8)
 
 
 def of_examples(method: Method, dataset: Dataset, seeds: Sequence[int]) -> dict[str, np.ndarray] | None:
@@ -174,6 +196,42 @@ def spherical(start: np.ndarray, end: np.ndarray, weight: float) -> np.ndarray:
         return (1 - weight) * start + weight * end
     direction = (np.sin((1 - weight) * angle) * start / a + np.sin(weight * angle) * end / b) / np.sin(angle)
     return (((1 - weight) * a + weight * b) * direction).astype(start.dtype)
+
+
+def _check_options(known: Mapping, given: Mapping) -> None:
+    """Refuses an option that the method does not have, and a number that none can be."""
+    for name, value in given.items():
+        if name not in known:
+            takes = f"takes {', '.join(known)}" if known else "takes no such options"
+            raise InputError(f"{name}={value}: this model {takes}")
+        if not 0 <= value <= HOTTEST or isinstance(known[name], int) and value != int(value):
+            raise InputError(f"{name}={value}: must be between 0 and {HOTTEST}, and whole where {known[name]} is")
+
+
+def _mask(mask: np.ndarray, shape: Sequence[int], raster: tuple[int, int] | None) -> np.ndarray:
+    """float32 [N, H, W, 1] of 0 and 1.
+
+    Raises:
+      InputError: of another size; of other values; or not what a model that draws in raster order can complete.
+    """
+    mask = np.asarray(mask, np.float32)
+    want = (*shape[:-1], 1)
+    if mask.shape not in (want, want[1:]):
+        raise InputError(f"the mask has shape {mask.shape}: expected {want} or {want[1:]}")
+    if not np.isin(mask, (0, 1)).all():
+        raise InputError("the mask has other values than 0 and 1")
+    mask = np.broadcast_to(mask, want)
+    if raster:
+        rows, columns = raster
+        patches = mask.reshape(len(mask), rows, shape[1] // rows, columns, shape[2] // columns)
+        least, most = (patches.min((2, 4)).reshape(len(mask), -1), patches.max((2, 4)).reshape(len(mask), -1))
+        if (least != most).any() or (np.diff(least) > 0).any():
+            size = f"{shape[1] // rows}x{shape[2] // columns}"
+            raise InputError(
+                f"this model draws {rows}x{columns} patches of {size} pixels from the top left, row by row; a mask may"
+                " keep whole patches that come first, such as the top half, and no others"
+            )
+    return mask
 
 
 def _checked(seeds) -> np.ndarray:

@@ -140,6 +140,10 @@ def born(spec: Spec, method: Method, seed, resources: Resources) -> State:
     return method.init(randomness.stream(seed, randomness.INIT), spec.example(), resources)
 
 
+def resources(mean: np.ndarray, sources: Mapping[str, Source]) -> Resources:
+    """What a State is born from beside its seed: the mean image, and the arrays of the runs that the config names."""
+    return Resources(jnp.asarray(mean), {name: source.variables for name, source in sources.items()})
+
+
 def _shapes(spec, method, sources):
-    resources = Resources(jnp.zeros(spec.shape), {name: source.variables for name, source in sources.items()})
-    return jax.eval_shape(partial(born, spec, method), np.uint32(0), resources)
+    return jax.eval_shape(partial(born, spec, method), np.uint32(0), resources(np.zeros(spec.shape), sources))

@@ -13,6 +13,8 @@ SMALL_CODERS = {f"model.{n}.{k}": v for n in ("encoder", "decoder") for k, v in 
 SMALL_MLP = {"model.encoder.widths": "32", "model.decoder.widths": "32", "model.latent_size": 4}
 SMALL_GAN = {"model.generator.width": 8, "model.discriminator.width": 8, "model.latent_size": 8}
 
+SMALL_TRANSFORMER = {"model.transformer.layers": 1, "model.transformer.width": 16, "model.transformer.heads": 2}
+
 # Config -> the shape of its images, and what makes it small.
 CONFIGS = {
     "vae_digits": ((16, 16, 1), SMALL_MLP),
@@ -30,6 +32,9 @@ CONFIGS = {
         (28, 28, 1),
         {"model.trees": 2, "model.leaves": 8, "model.rows": 2000, "data.binarize": "threshold"},
     ),
+    "gpt_digits": ((8, 8, 1), SMALL_TRANSFORMER),
+    "gpt_mnist": ((14, 14, 1), SMALL_TRANSFORMER),
+    "masked_digits": ((8, 8, 1), {**SMALL_TRANSFORMER, "sample.steps": 2}),
     "autoencoder_digits": ((16, 16, 1), {**SMALL_MLP, "model.components": 2}),
     "autoencoder_fashion_mnist": ((28, 28, 1), {"model.latent_size": 4, "model.components": 2, **SMALL_CODERS}),
 }
@@ -38,6 +43,7 @@ CONFIGS = {
 HEAVY = {
     "gan_digits_unconditional",
     "gan_mnist",
+    "gpt_mnist",
     "sngan_cifar10",
     "vae_mnist",
     "forest_mnist",
@@ -65,7 +71,7 @@ def shrunk(name, folder, **overrides):
     config = load(name)
     if "train" in config:
         small |= {"train.steps": 6, "train.log_every": 1, "train.sample_every": 0, "train.checkpoint_every": 0}
-    if "source" in config:  # it is made over another run
+    if config.method == "reuse":  # it is made over another run
         if not (folder / "source/DONE").exists():
             train(shrunk("vae_digits", folder, train__steps=1), folder / "source")
         small["source.run"] = folder / "source"

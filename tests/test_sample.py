@@ -12,9 +12,9 @@ from shrunk import trained as train
 import gen_jax
 from gen_jax.cli.main import main
 from gen_jax.errors import InputError
-from gen_jax.provenance.pictures import grid, to_uint8
+from gen_jax.provenance.pictures import grid
 from gen_jax.runtime import mesh
-from gen_jax.sample import sampler, spherical
+from gen_jax.sample import pixels, sampler, spherical
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_evaluation_says_which_weights(runs, capsys):
 
 
 def test_uint8_is_the_nearest_level():
-    np.testing.assert_array_equal(to_uint8(np.array([0.0, 0.5 / 255 + 1e-6, 1.0, 2.0, -1.0])), [0, 1, 255, 255, 0])
+    np.testing.assert_array_equal(pixels(np.array([0.0, 0.5 / 255 + 1e-6, 1.0, 2.0, -1.0])), [0, 1, 255, 255, 0])
 
 
 def test_grid_holds_every_image():

@@ -69,7 +69,7 @@ def all_scores(setting: Setting) -> Work:
     fakes = blobs(IMAGES, 2, noise=12)
     network = CLASSIFIERS["cnn"](classes=10, features=FEATURES)
     params = {"classifier": network.init(jax.random.key(0), np.zeros((1, 32, 32, 3)))["params"]}
-    method = classifier(network, None, {})
+    method = classifier(network, None, {}, parts=1)
     apply = jax.jit(lambda variables, images: method.features(variables, images / 255.0))
     extractor = Extractor("small", apply, Variables(params, {}), {})
 

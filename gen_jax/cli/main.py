@@ -154,6 +154,7 @@ def _split(words, prefix):
     return overrides, rest
 
 
+MASK = "what is drawn anew: top, bottom, left, right, LEFT,TOP,WIDTH,HEIGHT, or a PNG of the image's size, white there"
 INT32, UINT32 = 2**31 - 1, 2**32 - 1
 RENAMED = {"--label": "--condition.label", "--samples": "--importance_samples", "--count": "--images"}
 
@@ -259,7 +260,11 @@ def _verbs():
     sample[1].add_argument("--each", action="store_true", help="one PNG an image, at its own size")
     sample[1].number("--columns", 0, 1000, default=0, help="of the grid; default: about a square")
     asked_by(sample[1])
-    sample[1].add_argument("--temperature", type=float, default=1.0, help="scale of the latent noise")
+    sample[1].add_argument("--temperature", type=float, default=1.0, help="scale of the latent noise, or of logits")
+    sample[1].add_argument("--guidance", type=float, help="of a transformer; above 1 the condition counts for more")
+    sample[1].number("--top_k", 0, INT32, help="of a gpt: draw among the k likeliest tokens; 0: all")
+    sample[1].add_argument("--top_p", type=float, help="of a gpt: draw among the likeliest that have probability p")
+    sample[1].number("--steps", 1, INT32, help="of a masked model: in how many steps all tokens are drawn")
     yield sample
     interpolate = signed("interpolate", verbs.interpolate, "Animate spherical interpolations between seeds (WebP).")
     interpolate[1].add_argument("--seeds", default="0-3", help="the corners; default: 0-3")
@@ -271,6 +276,14 @@ def _verbs():
     reconstruct[1].number("--count", 1, INT32, help="how many test images; default: 32")
     reconstruct[1].add_argument("--out", help="the PNG; default: in the run's samples/")
     yield reconstruct
+    complete = signed("complete", verbs.complete, "Draw a part of images anew: a file's, or test images'.")
+    complete[1].add_argument("image", nargs="?", help="an image file; default: test images")
+    complete[1].add_argument("--mask", default="bottom", help=MASK)
+    complete[1].add_argument("--seeds", default="0-5", help="a completion for each; default: 0-5")
+    complete[1].number("--count", 1, INT32, help="how many test images; default: 4")
+    complete[1].add_argument("--out", help="the PNG; default: in the run's samples/")
+    asked_by(complete[1])
+    yield complete
     evaluate = on_run("evaluate", verbs.evaluate, "Score a run under a recorded protocol; a table, in a pipe JSON.")
     evaluate[1].number("--seed", 0, UINT32, default=0, help="of samples, noise and binarisation")
     evaluate[1].number("--seeds", 1, 1000, default=3, help="sets of samples; scores are means over them")

@@ -15,6 +15,7 @@ from gen_jax.errors import InputError, Interrupted
 RUNS = Path("runs")
 MOST_SEEDS = 100_000
 MOST_FRAMES = 10_000  # of an animation
+OPTIONS = ("guidance", "top_k", "top_p", "steps")  # of `sample`, for the models that have them
 
 
 def train(arguments):
@@ -179,8 +180,9 @@ def sample(arguments):
     run = _load(arguments)
     seeds = _seeds(arguments.seeds)
     condition, told, references = _condition(run, arguments, seeds)
-    images = run.sample(seeds, condition, arguments.temperature)
-    record = _record(run, condition=told, temperature=arguments.temperature)
+    options = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
+    images = run.sample(seeds, condition, arguments.temperature, **options)
+    record = _record(run, condition=told, temperature=arguments.temperature, **options)
     if arguments.each:
         folder = Path(arguments.out or _default(run, record, "each"))
         for seed, image in zip(seeds, images, strict=True):
@@ -248,6 +250,44 @@ def reconstruct(arguments):
         {**record, "Title": "test image left, reconstruction right"},
         arguments.sign,
     )
+    print(out)
+    return 0
+
+
+def complete(arguments):
+    """Draws a part of images anew."""
+    import numpy as np
+
+    from gen_jax.cli.complete import parse_mask, picture, rows
+    from gen_jax.data.condition import chosen
+    from gen_jax.data.images import evenly
+    from gen_jax.data.resize import resize
+    from gen_jax.evaluation.evaluate import as_seen
+    from gen_jax.provenance.pictures import grid, write_png
+
+    run = _load(arguments)
+    seeds = _seeds(arguments.seeds)
+    mask = parse_mask(arguments.mask, run.spec.shape)
+    if arguments.image:
+        if arguments.count:
+            raise InputError(f"--count={arguments.count}: counts test images; leave IMAGE or --count out")
+        image = resize(
+            picture(Path(arguments.image), "IMAGE"), image_size=run.spec.shape[:2], channels=run.spec.shape[2]
+        )
+        images = np.where(image < 128, 0, 255).astype(np.uint8)[None] if run.spec.binary else image[None]
+        condition, told, _ = _condition(run, arguments, [0])
+    else:
+        dataset = run.dataset("test")
+        index = evenly(dataset.spec.size, min(arguments.count or 4, dataset.spec.size))
+        batch = as_seen(dataset, {**dataset.gather(index), "index": index}, seed=0)
+        images, told = batch["image"], "test"
+        condition = chosen(run.method.conditions, batch)
+        if arguments.condition or arguments.conditions:
+            raise InputError("--condition: test images have their own; give IMAGE, or leave it out")
+    record = _record(run, condition=told)
+    record |= {"Title": "image, what is kept of it, and completions", "Seeds": arguments.seeds}
+    out = Path(arguments.out or _default(run, record, f"completions_{Path(arguments.mask).stem}", ".png"))
+    write_png(out, grid(rows(run, images, mask, seeds, condition), 2 + len(seeds)), record, arguments.sign)
     print(out)
     return 0
 
@@ -512,5 +552,6 @@ def _default(run, record, name, suffix=""):
     parts += [*(["raw"] if averaged and run.weights == "raw" else [])]
     parts += [_tag(re.sub(r"[^A-Za-z0-9=.-]+", "-", record["Condition"]))] if "Condition" in record else []
     parts += [f"temperature{record['Temperature']:g}"] if record.get("Temperature", 1.0) != 1.0 else []
+    parts += [f"{name}{record[name.capitalize()]:g}" for name in OPTIONS if name.capitalize() in record]
     parts += [f"frames{record['Frames']}"] if record.get("Frames", 20) != 20 else []
     return run.path / "samples" / ("_".join(parts) + suffix)

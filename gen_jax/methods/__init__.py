@@ -12,13 +12,15 @@ from types import ModuleType, SimpleNamespace
 from gen_jax import own
 from gen_jax.data.dataset import Spec
 from gen_jax.method import Method, Source
-from gen_jax.methods import autoencoder, classifier, forest, gan, random_pixels, reuse, vae
+from gen_jax.methods import autoencoder, classifier, forest, gan, gpt, masked, random_pixels, reuse, vae
 
 METHODS: dict[str, ModuleType] = {
     "autoencoder": autoencoder,
     "classifier": classifier,
     "forest": forest,
     "gan": gan,
+    "gpt": gpt,
+    "masked": masked,
     "random": random_pixels,
     "reuse": reuse,
     "vae": vae,

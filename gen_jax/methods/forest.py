@@ -33,6 +33,7 @@ from gen_jax.errors import InputError
 from gen_jax.field import Field
 from gen_jax.method import Method, Variables, born, mean
 from gen_jax.methods import sections
+from gen_jax.methods.codec import level_of
 
 FIELDS = {
     "model.condition": sections.CONDITION["model.condition"]._replace(choices=("label",)),
@@ -203,11 +204,6 @@ def forest(
         return total.reshape(trees, leaves, levels)
 
     return Method(init=init, fit=fit, conditions=condition, sample=sample, complete=complete, log_prob=log_prob)
-
-
-def level_of(values, levels: int):
-    """The nearest of `levels` equally spaced levels, 0 to levels - 1, of 8-bit values (integers, any shape)."""
-    return (2 * values * (levels - 1) + 255) // 510
 
 
 def count_of(context: int) -> int:

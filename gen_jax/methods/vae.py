@@ -32,11 +32,7 @@ FIELDS = {
     **sections.CONDITION,
     "model.latent_size": Field(64, "entries of the latent vector", least=1),
     "objective.likelihood": Field("bernoulli", "p(x | z)", choices=likelihoods.LIKELIHOODS),
-    "objective.scale": Field(
-        "learned",
-        "scale of a gaussian or logistic likelihood: fixed, or learned (one a channel)",
-        choices=("fixed", "learned"),
-    ),
+    "objective.scale": Field("learned", "scale of a gaussian or logistic, one a channel", choices=("fixed", "learned")),
     "objective.log_scale": Field(-1.0, "log of that scale (its start where learned), pixels in [0, 1]"),
     "objective.beta": Field(1.0, "weight of the KL term", schedule=True, least=0),
 }
@@ -97,8 +93,7 @@ def vae(
         if likelihood.scaled and learn_scale:
             params["likelihood"] = {"log_scale": jnp.full((images.shape[-1],), log_scale)}
         start_at(params["decoder"], likelihood.inverse_mean(resources.mean))
-        average = Variables(params, {}) if keep_average else None
-        return born(params, optimizers.start(rule, params), average=average)
+        return born(params, optimizers.start(rule, params), average=Variables(params, {}) if keep_average else None)
 
     def posterior(params, images, condition):
         return encoder.apply({"params": params["encoder"]}, images, condition)

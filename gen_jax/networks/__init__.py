@@ -8,6 +8,7 @@ network, plain keyword fields. Adversarial pairs speak images in [-1, 1], encode
     Encoder(latent_size, ..., heads, conditions, dtype)(images, condition) -> [B, Z] a head: mean, log_std
     Classifier(classes, ..., dtype)(images) -> features [B, F], logits [B, K]
     Decoder(shape, ..., outputs, conditions, dtype)(z, condition) -> [B, H, W, C, outputs]
+    Transformer(tokens, grid, conditions, causal, ..., dtype)(tokens [B, T], condition) -> logits [B, T, tokens]
 
 Values of `conditions` are a dict of arrays [B, ...] (networks/conditions.py). What a config may set is a `setting`,
 with its default, meaning and bounds. Collections besides the parameters:
@@ -16,7 +17,7 @@ with its default, meaning and bounds. Collections besides the parameters:
 
 import jax
 
-from gen_jax.networks import classifier, conv, convnet, dcgan, mlp, sngan
+from gen_jax.networks import classifier, conv, convnet, dcgan, mlp, sngan, transformer
 
 GENERATORS = {"dcgan": dcgan.Generator, "sngan": sngan.Generator, "convnet": convnet.Generator}
 DISCRIMINATORS = {
@@ -26,6 +27,7 @@ DISCRIMINATORS = {
 }
 ENCODERS = {"mlp": mlp.Encoder, "conv": conv.Encoder}
 CLASSIFIERS = {"cnn": classifier.Classifier}
+TRANSFORMERS = {"transformer": transformer.Transformer}
 DECODERS = {"mlp": mlp.Decoder, "conv": conv.Decoder}
 
 # The last layer of every decoder: params[OUTPUT]["bias"] holds, flat, the parameters that a method may

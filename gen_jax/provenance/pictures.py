@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin
 
@@ -15,11 +14,6 @@ from gen_jax.errors import InputError
 from gen_jax.provenance.credentials import sign
 from gen_jax.runtime.files import reason
 from gen_jax.version import __version__
-
-
-def to_uint8(images) -> np.ndarray:
-    """uint8 [..., H, W, C] from images in [0, 1]: the nearest of 256 levels."""
-    return np.round(np.clip(np.asarray(jax.device_get(images), np.float32), 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def grid(images: np.ndarray, columns: int = 0, gap: int = 2) -> np.ndarray:

@@ -15,7 +15,7 @@ from string import Template
 from gen_jax.config import flatten, to_json
 from gen_jax.errors import InputError
 from gen_jax.length import length
-from gen_jax.report import images, numbers
+from gen_jax.report import images, numbers, tokens
 from gen_jax.report.diagnose import diagnose
 from gen_jax.report.subject import asked_for, facts_of, name_of, note_of, opened, read_json
 from gen_jax.run import Run
@@ -62,6 +62,13 @@ def report(runs: Sequence[Run], out: Path | None = None) -> Path:
             "The latest of each, with the protocol that it was measured under.",
             partial(numbers.scores, subjects),
         ),
+        (
+            "asked",
+            "Asked for",
+            "What a test example asks for: the example, and three samples drawn for it.",
+            tokens.asked,
+        ),
+        ("completions", "Completions", "", tokens.completions),
         ("reconstructions", "Reconstructions", "Test images, each followed by what came back.", images.reconstructions),
         (
             "interpolation",
@@ -80,6 +87,12 @@ def report(runs: Sequence[Run], out: Path | None = None) -> Path:
             "Traversals",
             "One dimension of the latents moved from \N{MINUS SIGN}3 to 3, the others held.",
             images.traversals,
+        ),
+        (
+            "attention",
+            "Attention",
+            "What a place sees of the image's other tokens: the last layer, its first head.",
+            tokens.attention,
         ),
         (
             "training",

@@ -18,6 +18,7 @@ from gen_jax.data.condition import Condition
 from gen_jax.errors import InputError
 from gen_jax.method import Variables
 from gen_jax.methods import forest
+from gen_jax.methods.codec import level_of
 from gen_jax.program import build
 from gen_jax.runtime import mesh as meshes
 from gen_jax.sample import sampler
@@ -159,9 +160,9 @@ def test_probabilities_of_all_grey_images_sum_to_one(tmp_path):
 def test_levels_are_the_nearest_grey_values(levels):
     values = np.arange(256)
     grey = np.arange(levels) * 255 / (levels - 1)
-    np.testing.assert_array_equal(forest.level_of(values, levels), np.abs(values[:, None] - grey).argmin(1))
+    np.testing.assert_array_equal(level_of(values, levels), np.abs(values[:, None] - grey).argmin(1))
     shown = np.rint(grey).astype(int)
-    np.testing.assert_array_equal(forest.level_of(shown, levels), np.arange(levels))
+    np.testing.assert_array_equal(level_of(shown, levels), np.arange(levels))
 
 
 @pytest.mark.parametrize(("leaves", "most"), [(200, 256), (7, 2), (2, 4)])
