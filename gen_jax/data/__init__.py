@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -13,7 +13,7 @@ import numpy as np
 import PIL
 
 from gen_jax import own
-from gen_jax.data import cache, digits, folder, images, npz, order, speech, tfds, transforms
+from gen_jax.data import cache, digits, folder, images, npz, order, shapes, speech, tfds, transforms
 from gen_jax.data import resize as resizing
 from gen_jax.data import text as reading
 from gen_jax.data.condition import Condition
@@ -25,14 +25,16 @@ from gen_jax.field import Field
 # data.name -> what it is.
 SOURCES = {
     "digits": "scikit-learn's 1,797 handwritten digits, 8x8 grey, shown at 16x16; needs no network",
+    "shapes": "scenes of one to three objects with captions, drawn by rule; needs no network",
     "folder": "a folder of .png .jpg .jpeg .webp files at data.path; sub-folders are classes; captions beside them",
     "npz": f"a NumPy archive at data.path with {npz.KEYS}",
     "FILE.py:NAME": "a function of yours that returns two sources of images (docs/own.md)",
     "any other name": "any prepared TFDS image data set: mnist, cifar10:3.0.2, ... (gen-jax prepare NAME)",
 }
 
+SPLIT_BY = ("index", "name")
 FIELDS = {
-    "name": Field("digits", "digits, folder, npz, or the name of a prepared TFDS image set"),
+    "name": Field("digits", "digits, shapes, folder, npz, or the name of a prepared TFDS image set"),
     "path": Field("", "the folder or the .npz file, where data.name asks for one"),
     "labels": Field(
         "folder",
@@ -56,7 +58,25 @@ FIELDS = {
         0, "words or bytes of a caption, begin and end included; 0: of the longest", least=0, most=2**16
     ),
     "audio": Field("", "a TFDS set of spoken words: each image hears its class; empty: none"),
+    "speaker": Field("", "one speaker of data.audio, whom only test images hear; empty: the splits of that set"),
+    "split_by": Field(
+        "index",
+        "a TFDS set without test images holds out every 10th, or all images of every 10th name of its captions",
+        choices=SPLIT_BY,
+    ),
     "condition_path": Field("", "folder of images that those of data.path are asked for by; empty: none"),
+    "scenes": Field(20_000, "training scenes of shapes; a tenth as many are for the test", least=10, most=2**31 - 1),
+    "objects": Field((1, 2, 3), "how many objects a scene of shapes may have"),
+    "combinations": Field(
+        "seen", "seen: some colours and shapes meet in test scenes only; all: anywhere", choices=shapes.COMBINATIONS
+    ),
+}
+
+# The fields that one kind of set alone takes.
+TAKEN_BY = {
+    **dict.fromkeys(("labels", "condition_path", "skip_broken"), "folder"),
+    **dict.fromkeys(("scenes", "objects", "combinations"), "shapes"),
+    "split_by": "tfds",
 }
 
 # Condition -> what `images.read` calls it.
@@ -82,7 +102,12 @@ def make(
     text: str = "words",
     text_length: int = 0,
     audio: str = "",
+    speaker: str = "",
+    split_by: str = "index",
     condition_path: str = "",
+    scenes: int = 20_000,
+    objects: Sequence[int] = (1, 2, 3),
+    combinations: str = "seen",
     split: str = "train",
     **fields,
 ) -> Dataset:
@@ -92,14 +117,14 @@ def make(
     are scaled to 0 and 255, so one pixel range holds everywhere.
 
     Args:
-      name: "digits", "folder", "npz", or a TFDS name: NAME, NAME/CONFIG, either with :1.2.3.
+      name: "digits", "shapes", "folder", "npz", or a TFDS name: NAME, NAME/CONFIG, either with :1.2.3.
       path: of the folder or the archive.
       labels: where the classes of a folder come from (see folder.py); all other sets bring their own.
       skip_broken: leave out images of a folder that cannot be decoded; Dataset.skipped names them.
-      image_size: side in pixels; 0 keeps the images as stored (digits: 16).
+      image_size: side in pixels; 0 keeps the images as stored (digits: 16, shapes: 32).
       channels: 1 grey, 3 colour, 0 as stored.
       batch_size: images in a global batch.
-      seed: of the order, of static binarisation, and of who says what each image shows.
+      seed: of the order, of static binarisation, of who says what each image shows, and of the scenes of shapes.
       binarize: "none", "dynamic", "static" or "threshold" (see transforms.py).
       flip: mirror half of the images, in training only, each together with the image it is asked for by.
       resize: "crop" or "stretch" (see resize.py).
@@ -108,7 +133,10 @@ def make(
       text_length: numbers in a caption, its beginning and end among them; longer ones of the set are cut. 0: as many
         as the longest of the set has.
       audio: a TFDS set of spoken words: each image hears one of those that say its class, from the same split.
+      speaker: of `audio`, in the test split alone (see speech.py).
+      split_by: "index" or "name" (see text.name): what tells the test images of a TFDS set that has no test split.
       condition_path: of a second folder, which holds for each image the one it can be asked for by (see folder.py).
+      scenes, objects, combinations: of shapes, see `shapes.open_splits`.
       split: "train" or "test".
       fields: what a source of the user's own is told (`name` is FILE.py:NAME, see `gen_jax.own`).
 
@@ -119,17 +147,24 @@ def make(
     _one_of("resize", resize, resizing.MODES)
     _one_of("channels", channels, (0, 1, 3))
     _one_of("text", text, reading.READ_AS)
+    _one_of("split_by", split_by, SPLIT_BY)
+    _one_of("combinations", combinations, shapes.COMBINATIONS)
     _one_of("split", split, ("train", "test"))
     _within("batch_size", batch_size, 1, FIELDS["batch_size"].most)
     _within("image_size", image_size, 0, FIELDS["image_size"].most)
     _within("resident_megabytes", resident_megabytes, 0, 2**31 - 1)
     _within("seed", seed, 0, 2**32 - 1)
+    _within("scenes", scenes, FIELDS["scenes"].least, FIELDS["scenes"].most)
     _within("text_length", text_length, 3 if text_length else 0, 2**16)
+    if speaker and not audio:
+        raise InputError(f"data.speaker={speaker}: no image hears anything; set data.audio")
     if name == "digits" and not image_size:
         image_size = 16
 
-    of_folder = {"labels": labels, "condition_path": condition_path, "skip_broken": skip_broken}
-    splits = _open(name, path, text != "none", of_folder, fields)
+    special = {"labels": labels, "condition_path": condition_path, "skip_broken": skip_broken}
+    special |= {"split_by": split_by, "scenes": scenes, "objects": tuple(objects), "combinations": combinations}
+    drawn = {"seed": seed, "side": image_size or shapes.SIDE}
+    splits = _open(name, path, text != "none", special, drawn, fields)
     train = splits["train"]()  # settles what both splits share
     source = train if split == "train" else splits[split]()
     how = images.fit(train, image_size=image_size, channels=channels, mode=resize)
@@ -138,13 +173,14 @@ def make(
     names = train.class_names
     words = _words(train, name, text, text_length)
     tokens = words and words.encode(source.captions(), cut=True)
-    heard = audio and speech.pair(speech.open_split(audio, split), names, size=source.size, seed=seed)
+    heard = audio and speech.pair(speech.open_split(audio, split, speaker), names, size=source.size, seed=seed)
     conditions = _conditions(names, words, heard, how)
     spec = Spec(how["image"].shape, source.size, conditions, how["image"].binary or binarize != "none")
 
     # All that pixels and labels depend on beside the files, as plain values.
     options = [split, source.size, names, labels, how["image"].shape, how["image"].zero_one]
     options += [image_size, channels, resize, resizing.RULE, PIL.__version__]
+    options += [source.identity] if source.identity else []
     options += [[fit.shape, fit.zero_one] for key, fit in how.items() if key != "image"]
     # All that the other conditions depend on: the words, their numbers in each caption, the takes, who hears which.
     beside = [np.frombuffer(json.dumps(words.names).encode(), np.uint8), tokens] if words else []
@@ -216,12 +252,20 @@ def _within(field: str, value: int, least: int, most: int) -> None:
         raise InputError(f"data.{field}={value}: must be {bound}")
 
 
-def _open(name: str, path: str, captions: bool, of_folder: Mapping, fields: Mapping) -> Splits:
-    """The splits of a set; `of_folder` are the fields that a folder alone takes, `fields` those of a user's source."""
-    if name != "folder":
-        for field, value in of_folder.items():
-            if value != FIELDS[field].default:
-                raise InputError(f"data.{field}={value}: data.name={name} does not take it; set data.name=folder")
+def _open(name: str, path: str, captions: bool, special: Mapping, drawn: Mapping, fields: Mapping) -> Splits:
+    """The splits of a set.
+
+    Args:
+      special: the fields that one kind of set alone takes, TAKEN_BY.
+      drawn: what pictures depend on that are drawn, not read.
+      fields: those of a user's source.
+    """
+    kind = name if name in SOURCES or own.is_reference(name) else "tfds"
+    for field, owner in TAKEN_BY.items():
+        if owner != kind and special[field] != FIELDS[field].default:
+            hint = "leave it out" if owner == "tfds" else f"set data.name={owner}"
+            raise InputError(f"data.{field}={_shown(special[field])}: data.name={name} does not take it; {hint}")
+    taken = {field: special[field] for field, owner in TAKEN_BY.items() if owner == kind}
     if own.is_reference(name):
         return own.load(name)[1](**({"path": path} if path else {}), **fields)
     if fields:
@@ -229,15 +273,22 @@ def _open(name: str, path: str, captions: bool, of_folder: Mapping, fields: Mapp
     if name in ("folder", "npz"):
         if not path:
             raise InputError(f"data.path: data.name={name} needs one; set data.path=PATH")
-        return npz.open_splits(path) if name == "npz" else folder.open_splits(path, captions=captions, **of_folder)
+        return npz.open_splits(path) if name == "npz" else folder.open_splits(path, captions=captions, **taken)
     if path:
         raise InputError(f"data.path={path}: data.name={name} takes none; set data.name=folder or npz")
     if name == "digits":
         return digits.open_splits()
-    near = difflib.get_close_matches(name, ("digits", "folder", "npz"), n=1)
+    if name == "shapes":
+        return shapes.open_splits(captions=captions, **drawn, **taken)
+    near = difflib.get_close_matches(name, ("digits", "shapes", "folder", "npz"), n=1)
     if near and name not in tfds.prepared():
         raise InputError(f"data.name={name}: no such data set; did you mean {near[0]}?")
-    return tfds.open_splits(name, captions=captions)
+    return tfds.open_splits(name, captions=captions, **taken)
+
+
+def _shown(value) -> str:
+    """A value as a flag gives it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _words(train: Source, name: str, read_as: str, length: int) -> reading.Words | None:

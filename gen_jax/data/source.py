@@ -1,12 +1,14 @@
 """Source: images as they are stored, before decoding and resizing; every kind of data set opens as two."""
 
 import os
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from gen_jax.data.text import name
 from gen_jax.errors import InputError
 
 # What a source hands out for one image: a file, its bytes, or uint8 pixels [H, W, C] with C in {1, 3}.
@@ -30,12 +32,15 @@ class Source(NamedTuple):
     # (index) -> what a message calls this image.
     describe: Callable[[int], str]
     class_names: tuple[str, ...] = ()  # empty: no labels
-    # () -> a caption for each image of this split, and () -> those of both splits. They are not handed out by `read`,
-    # since nobody knows the words of a set before all are read. None: no captions.
+    # () -> a caption for each image of this split, and () -> those of both, or as many as hold every word and the
+    # greatest length. They are not handed out by `read`, since nobody knows the words of a set before all are read.
+    # None: no captions.
     captions: Callable[[], list[str]] | None = None
     all_captions: Callable[[], list[str]] | None = None
     # Every file behind it: what a cache of it depends on. Empty: no cache.
     files: tuple[File, ...] = ()
+    # What images depend on that are not read from files, as plain values.
+    identity: tuple = ()
     # Of the whole set, both splits: what was left out, by the name that its user knows, and why.
     skipped: Mapping[str, str] = {}
 
@@ -58,6 +63,16 @@ def hold_out(source: Source, every: int) -> Splits:
         return select(source, index[held])
 
     return {"train": lambda: select(source, index[~held]), "test": test}
+
+
+def hold_out_names(source: Source, every: int) -> Splits:
+    """Splits a captioned source so that all images of one name (`text.name`) are on one side, about 1 of `every` test.
+
+    Which side it is depends on the name alone.
+    """
+    held = np.array([zlib.crc32(name(caption).encode()) % every == every - 1 for caption in source.captions()])
+    index = np.arange(source.size)
+    return {"train": lambda: select(source, index[~held]), "test": lambda: select(source, index[held])}
 
 
 def select(source: Source, chosen: np.ndarray) -> Source:

@@ -33,30 +33,54 @@ class Pairs(NamedTuple):
         return self.mels[self.first[labels] + self.draw[indices] % self.count[labels]]
 
 
-def open_split(name: str, split: str) -> Speech:
-    """The takes of a prepared TFDS set: its features `audio`, samples at 8 kHz, and `label`.
+def open_split(name: str, split: str, speaker: str = "") -> Speech:
+    """The takes of a prepared TFDS set: its features `audio`, samples at 8 kHz, `label`, and perhaps `speaker`.
+
+    Args:
+      speaker: who is heard in the test alone: then "test" has all takes of this speaker, from whichever split of the
+        set, and "train" those that the others have in its train split. "": the splits are those of the set.
 
     Raises:
-      InputError: not prepared, prepared as TFRECORD, without speech or classes, or without this split.
+      InputError: not prepared, prepared as TFRECORD, without speech or classes, without this split or this speaker.
     """
     builder, features = tfds.open_builder(name)
     if not tfds.is_speech(features):
         raise InputError(f"data.audio={name}: its features are {', '.join(sorted(features))}; it needs audio and label")
-    if split not in builder.info.splits:
-        raise InputError(f"data.audio={name}: it has no {split} split; it has {', '.join(builder.info.splits)}")
+    if speaker and "speaker" not in features:
+        raise InputError(f"data.speaker={speaker}: {name} does not say who speaks; leave it out")
+    for needed in ("train", split) if speaker else (split,):
+        if needed not in builder.info.splits:
+            has = ", ".join(builder.info.splits)
+            raise InputError(f"data.audio={name}: it has no {needed} split; it has {has}")
+    read = lambda split: _takes(name, builder, split)
+    if not speaker:
+        arrays = read(split)
+    else:
+        both = [read(split) for split in ("train", "test") if split in builder.info.splits]
+        known = np.unique(np.concatenate([part["speakers"] for part in both])).tolist()
+        if speaker not in known:
+            raise InputError(f"data.speaker={speaker}: the speakers of {name} are {', '.join(known)}")
+        parts = both if split == "test" else both[:1]
+        chosen = [(part, (part["speakers"] == speaker) == (split == "test")) for part in parts]
+        arrays = {key: np.concatenate([part[key][rows] for part, rows in chosen]) for key in ("mels", "labels")}
+    return Speech(name, arrays["mels"], arrays["labels"], tuple(features["label"].names))
+
+
+def _takes(name: str, builder, split: str) -> dict[str, np.ndarray]:
+    """`mels`, `labels` and `speakers` of one split of a set, from the cache where they have been read before."""
 
     def build() -> dict[str, np.ndarray]:
-        takes, labels = [], []
+        takes, labels, speakers = [], [], []
         for example in tfds.examples(builder, split):
             samples = np.asarray(example["audio"])
             takes.append(samples / 2**15 if samples.dtype.kind == "i" else samples)
             labels.append(example["label"])
-        return {"mels": audio.log_mels(takes), "labels": np.array(labels, np.int32)}
+            speakers.append(example["speaker"].decode() if "speaker" in example else "")
+        return {"mels": audio.log_mels(takes), "labels": np.array(labels, np.int32), "speakers": np.array(speakers)}
 
-    constants = [audio.RATE, audio.WINDOW, audio.HOP, audio.FRAMES, audio.BANDS, audio.FLOOR]
+    constants = ["speakers", audio.RATE, audio.WINDOW, audio.HOP, audio.FRAMES, audio.BANDS, audio.FLOOR]
     identity = [[file.stamp for file in tfds.files_of(builder, split)], constants]
-    arrays = cache.cached(f"{name}-{split}-speech", identity, build)
-    return Speech(name, arrays["mels"], arrays["labels"], tuple(features["label"].names))
+    return cache.cached(f"{name}-{split}-speech", identity, build)
 
 
 def pair(speech: Speech, class_names: Sequence[str], *, size: int, seed: int) -> Pairs:

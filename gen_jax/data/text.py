@@ -20,6 +20,10 @@ READ_AS = ("words", "bytes", "none")
 
 PAD, BEGIN, END = SPECIAL = range(3)
 SPECIAL_NAMES = ("<pad>", "<begin>", "<end>")  # no word holds "<"
+# What the Unicode names of pictures of one thing differ by: the colour of its skin, its gender, where it looks. Where
+# there are two people, the second one's skin may be a number alone.
+VARIANT = re.compile(r"emoji modifier fitzpatrick type-[\d-]+|\d(-\d)?|(fe)?male sign|black rightwards arrow")
+PERSON = re.compile(r"\b(man|woman)\b")
 LETTERS = re.compile(r"\w+(?:[-'’]\w+)*")
 
 
@@ -103,3 +107,12 @@ def split(caption: str) -> list[str]:
 def as_bytes(caption: str) -> bytes:
     """UTF-8; what has no UTF-8 (half a surrogate pair) becomes a question mark."""
     return caption.encode(errors="replace")
+
+
+def name(caption: str) -> str:
+    """What a caption of comma-separated names is about: "man, emoji modifier fitzpatrick type-4, scales", of whatever
+    skin, gender and direction, is "adult, scales". Other captions are names of their own.
+    """
+    parts = [part.strip() for part in caption.lower().split(",")]
+    about = [part for part in parts if not VARIANT.fullmatch(part)] or parts
+    return PERSON.sub("adult", ", ".join(about))

@@ -16,7 +16,7 @@ import numpy as np
 
 from gen_jax.command import command
 from gen_jax.data import cache
-from gen_jax.data.source import File, Source, Splits, hold_out, stamped
+from gen_jax.data.source import File, Source, Splits, hold_out, hold_out_names, stamped
 from gen_jax.errors import InputError
 from gen_jax.runtime.files import read_json
 
@@ -73,14 +73,14 @@ def find(name: str, root: Path) -> Path | None:
     return None
 
 
-def open_splits(name: str, *, captions: bool = True) -> Splits:
+def open_splits(name: str, *, captions: bool = True, split_by: str = "index") -> Splits:
     """Opens a prepared data set: `image` and, among its features, `label` (a class) and `caption` or `text` (a text).
 
     "train" is TFDS's train split and never the validation split; every 10th image is held out as test
-    where there is no test split.
+    where there is no test split; with `split_by` "name" whole names are (`hold_out_names`).
 
     Raises:
-      InputError: not prepared, prepared as TFRECORD, or without an image.
+      InputError: not prepared, prepared as TFRECORD, or without an image; to be split by name, which it cannot.
     """
     import tensorflow_datasets as tfds  # here, since it takes a second
 
@@ -94,6 +94,11 @@ def open_splits(name: str, *, captions: bool = True) -> Splits:
         raise InputError(f"data set {name} has no train split; it has {', '.join(builder.info.splits)}")
     texts = [key for key in ("caption", "text") if isinstance(features.get(key), tfds.features.Text)]
     text = texts[0] if captions and texts else ""
+    if split_by == "name" and not (text and "test" not in builder.info.splits):
+        why = "has a test split" if text else "has no captions that are read"
+        raise InputError(f"data.split_by=name: {name} {why}; leave it out")
+    if split_by == "name":
+        return hold_out_names(_source(name, builder, "train", text, ["train"]), every=10)
     if "test" not in builder.info.splits:
         return hold_out(_source(name, builder, "train", text, ["train"]), every=10)
     both = ("train", "test")

@@ -156,3 +156,45 @@ def test_the_seed_of_the_pairs_is_part_of_the_fingerprint(tfds_data):
 def test_refused(tfds_data, options, message):
     with pytest.raises(InputError, match=message):
         open_digits(**options)
+
+
+def test_a_speaker_can_be_left_out(tfds_data):
+    of = {split: speech.open_split("free_spoken_digit", split, speaker="theo") for split in ("train", "test")}
+    whole = {split: speech.open_split("free_spoken_digit", split) for split in ("train", "test")}
+    assert len(of["train"].mels) == 2700 - 450 and len(of["test"].mels) == 450 + 50
+    known = {mel.tobytes() for mel in np.concatenate([whole["train"].mels, whole["test"].mels])}
+    train, test = ({mel.tobytes() for mel in of[split].mels} for split in ("train", "test"))
+    assert train < known and test < known and not train & test
+    assert np.bincount(of["test"].labels).tolist() == [50] * 10
+    heard = open_digits(speaker="theo", split="test").resident["condition"]["audio"]
+    assert {mel.tobytes() for mel in heard} <= test
+    assert open_digits(speaker="theo").fingerprint() != open_digits().fingerprint()
+
+
+def test_a_speaker_without_speech_is_refused():
+    with pytest.raises(InputError, match="^data.speaker=bob: no image hears anything; set data.audio$"):
+        data.make(name="digits", batch_size=1, speaker="bob")
+
+
+def test_speakers_of_a_set_of_ones_own(prepared):
+    from tensorflow_datasets import features
+
+    low = np.int16(1000 * np.sin(np.arange(800)))
+    words = {"audio": features.Tensor(shape=(None,), dtype=np.int16), "label": features.ClassLabel(names=["low"])}
+    take = lambda who, n: {"audio": low[: 300 + n], "label": 0, "speaker": who}
+    rows = {"train": [take("ann", 1), take("bob", 2), take("bob", 3)], "test": [take("ann", 4), take("bob", 5)]}
+    prepared("mute", words, {"train": [{"audio": low, "label": 0}]})
+    prepared("told", {**words, "speaker": features.Text()}, rows)
+    every = dict(enumerate(audio.log_mels([low[: 300 + n] / 32768 for n in range(1, 6)]), 1))
+
+    def numbers(split, speaker):
+        found = speech.open_split("told", split, speaker).mels
+        return [n for mel in found for n in every if np.allclose(mel, every[n], atol=1e-5)]
+
+    assert numbers("train", "") == [1, 2, 3] and numbers("test", "") == [4, 5]
+    assert numbers("train", "ann") == [2, 3] and numbers("test", "ann") == [1, 4]
+    assert numbers("train", "bob") == [1] and numbers("test", "bob") == [2, 3, 5]
+    with pytest.raises(InputError, match="^data.speaker=eve: the speakers of told are ann, bob$"):
+        speech.open_split("told", "train", "eve")
+    with pytest.raises(InputError, match="^data.speaker=ann: mute does not say who speaks; leave it out$"):
+        speech.open_split("mute", "train", "ann")

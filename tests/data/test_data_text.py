@@ -75,3 +75,21 @@ def test_captions_that_are_too_long_are_refused_or_cut(read_as, caption, count):
     cut = words.encode([caption], cut=True)
     assert cut.shape == (1, 5) and cut[0, -1] == text.END and cut[0, 0] == text.BEGIN
     assert words.decode(cut[0]) == {"words": "a a a", "bytes": "é�"}[read_as]
+
+
+def test_variants_of_one_picture_have_one_name():
+    fitzpatrick = "emoji modifier fitzpatrick type-"
+    for caption, name in {
+        "koala": "koala",
+        f"man, {fitzpatrick}6, scales": "adult, scales",
+        f"woman, {fitzpatrick}1-2, scales": "adult, scales",
+        f"swimmer, {fitzpatrick}3, male sign": "swimmer",
+        f"runner, {fitzpatrick}5, male sign, black rightwards arrow": "runner",
+        f"adult, {fitzpatrick}6, heavy black heart, 3": "adult, heavy black heart",
+        f"man dancing, {fitzpatrick}5": "adult dancing",
+        f"{fitzpatrick}4": f"{fitzpatrick}4",  # nothing else is left of it
+        "female sign": "female sign",
+        "snowman without snow": "snowman without snow",
+        "human, germany": "human, germany",
+    }.items():
+        assert text.name(caption) == name, caption

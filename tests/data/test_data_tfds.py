@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gen_jax import data
-from gen_jax.data import tfds
+from gen_jax.data import text, tfds
 from gen_jax.data.condition import describe
 from gen_jax.errors import InputError
 
@@ -181,3 +181,26 @@ def test_prepared_sets_are_listed(tmp_path, monkeypatch):
     fake(tmp_path, "two/small/1.0.0")
     fake(tmp_path, "one/1.0.0")
     assert tfds.prepared() == ["one", "two"]
+
+
+def test_whole_names_are_held_out(tfds_data):
+    split = {s: data.make(name="noto_emoji", batch_size=64, split=s, split_by="name") for s in ("train", "test")}
+    assert sum(d.spec.size for d in split.values()) == 3583
+    assert 0.07 < split["test"].spec.size / 3583 < 0.13
+    assert split["train"].spec.conditions == split["test"].spec.conditions
+    source = tfds.open_splits("noto_emoji", split_by="name")
+    names = {s: {text.name(caption) for caption in source[s]().captions()} for s in source}
+    assert not names["train"] & names["test"]
+    by_index = tfds.open_splits("noto_emoji")
+    mixed = [{text.name(caption) for caption in by_index[s]().captions()} for s in by_index]
+    assert len(mixed[0] & mixed[1]) > 50  # what is split by number shows variants of its test images in training
+
+
+def test_what_cannot_be_split_by_name_is_refused(tfds_data):
+    opened = lambda name, **options: data.make(name=name, batch_size=1, split_by="name", **options)
+    with pytest.raises(InputError, match="^data.split_by=name: mnist has no captions that are read; leave it out$"):
+        opened("mnist")
+    with pytest.raises(InputError, match="^data.split_by=name: noto_emoji has no captions that are read"):
+        opened("noto_emoji", text="none")
+    with pytest.raises(InputError, match="^data.split_by=name: data.name=digits does not take it; leave it out$"):
+        opened("digits")
