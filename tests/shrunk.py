@@ -16,6 +16,7 @@ SMALL_TOKENIZER |= {"model.codes": 16, "model.levels": "4,4"}
 SMALL_GAN = {"model.generator.width": 8, "model.discriminator.width": 8, "model.latent_size": 8}
 
 SMALL_TRANSFORMER = {"model.transformer.layers": 1, "model.transformer.width": 16, "model.transformer.heads": 2}
+SMALL_TRANSFORMER |= {"optimizer.weight_decay": 0.0}  # which other rules than adamw do not have
 
 # Config -> the shape of its images, and what makes it small.
 CONFIGS = {
@@ -37,6 +38,9 @@ CONFIGS = {
     "gpt_digits": ((8, 8, 1), SMALL_TRANSFORMER),
     "gpt_mnist": ((14, 14, 1), SMALL_TRANSFORMER),
     "masked_digits": ((8, 8, 1), {**SMALL_TRANSFORMER, "sample.steps": 2}),
+    "gpt_shapes": ((32, 32, 3), {**SMALL_TRANSFORMER, "data.name": "shapes", "data.path": "", "data.scenes": 80}),
+    "gpt_emoji": ((32, 32, 3), {**SMALL_TRANSFORMER, "data.name": "shapes", "data.path": "", "data.scenes": 80}),
+    "gpt_speech": ((28, 28, 1), {**SMALL_TRANSFORMER, "data.audio": "", "model.condition": "label"}),
     "autoencoder_digits": ((16, 16, 1), {**SMALL_MLP, "model.components": 2}),
     "autoencoder_fashion_mnist": ((28, 28, 1), {"model.latent_size": 4, "model.components": 2, **SMALL_CODERS}),
     "vqvae_mnist": ((28, 28, 1), SMALL_TOKENIZER),
@@ -44,11 +48,21 @@ CONFIGS = {
     "dvae_emoji": ((32, 32, 3), SMALL_TOKENIZER),
 }
 
+# Configs that are made over another run, and the config of that run.
+SOURCES = {
+    "reuse_digits": "vae_digits",
+    "gpt_shapes": "fsq_emoji",
+    "gpt_emoji": "fsq_emoji",
+    "gpt_speech": "vqvae_mnist",
+}
+
 # What compiles longest, and the larger twins of what the others show: their rows of the tables are slow tests.
 HEAVY = {
     "gan_digits_unconditional",
     "gan_mnist",
     "gpt_mnist",
+    "gpt_emoji",
+    "gpt_speech",
     "sngan_cifar10",
     "vae_mnist",
     "forest_mnist",
@@ -78,10 +92,11 @@ def shrunk(name, folder, **overrides):
     config = load(name)
     if "train" in config:
         small |= {"train.steps": 6, "train.log_every": 1, "train.sample_every": 0, "train.checkpoint_every": 0}
-    if config.method == "reuse":  # it is made over another run
-        if not (folder / "source/DONE").exists():
-            train(shrunk("vae_digits", folder, train__steps=1), folder / "source")
-        small["source.run"] = folder / "source"
+    if name in SOURCES:
+        source = folder / "sources" / SOURCES[name]
+        if not (source / "DONE").exists():
+            train(shrunk(SOURCES[name], folder, train__steps=1), source)
+        small["source.run"] = source
     small |= {k.replace("__", "."): v for k, v in overrides.items()}
     return load(name, [(k, str(v)) for k, v in small.items()])
 

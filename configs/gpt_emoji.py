@@ -1,0 +1,24 @@
+"""A transformer that draws emoji from their names, over the codes of a tokenizer's run.
+
+gen-jax train --config=fsq_emoji --workdir=TOKENIZER
+gen-jax train --config=gpt_emoji --config.source.run=TOKENIZER
+gen-jax sample RUN --condition.text="grinning cat" --guidance=3
+"""
+
+from gen_jax.config import base
+
+
+def get_config():
+    config = base("gpt")
+    config.data.name = "noto_emoji"
+    config.data.image_size = 32
+    config.data.batch_size = 64
+    config.model.condition = ("text",)
+    config.model.transformer = {"name": "transformer", "layers": 4, "width": 192, "heads": 6, "dropout": 0.2}
+    config.optimizer.learning_rate = {"kind": "cosine", "start": 1e-3, "end": 0.0}
+    config.optimizer.average = 20_000
+    config.train.steps = 4000
+    config.train.log_every = 50
+    config.train.sample_every = 1000
+    config.train.checkpoint_every = 500
+    return config
