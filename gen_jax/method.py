@@ -137,6 +137,8 @@ class Method(NamedTuple):
     attention: Callable[..., jax.Array] | None = None
     # (variables, images) -> {"features": [B, F], "probabilities": [B, K]}: of a classifier.
     features: Callable[..., Mapping[str, jax.Array]] | None = None
+    # (variables, images, condition) -> how well each image shows what it is asked for by, [B] in [-1, 1].
+    match: Callable[..., jax.Array] | None = None
     # (variables, images, keys [B, K], condition) -> log p(x, z) - log q(z | x) [B, K] nats, of K samples an image.
     log_weights: Callable[..., jax.Array] | None = None
     # (variables, images, condition) -> log p(x) [B] nats, exact.

@@ -12,6 +12,13 @@ from gen_jax.train import train
 SMALL_CODERS = {f"model.{n}.{k}": v for n in ("encoder", "decoder") for k, v in (("width", 4), ("hidden", 16))}
 SMALL_MLP = {"model.encoder.widths": "32", "model.decoder.widths": "32", "model.latent_size": 4}
 SMALL_GAN = {"model.generator.width": 8, "model.discriminator.width": 8, "model.latent_size": 8}
+SMALL_MATCHER = {
+    "model.encoder.width": 4,
+    "model.encoder.hidden": 16,
+    "model.reader.width": 16,
+    "model.reader.layers": 1,
+    "model.vector_size": 8,
+}
 
 SMALL_TRANSFORMER = {"model.transformer.layers": 1, "model.transformer.width": 16, "model.transformer.heads": 2}
 
@@ -26,6 +33,8 @@ CONFIGS = {
     "sngan_cifar10": ((32, 32, 3), {**SMALL_GAN, "train.critic_steps": 1}),
     "classifier": ((16, 16, 1), {"model.classifier.width": 4, "model.classifier.features": 8}),
     "reuse_digits": ((16, 16, 1), {}),
+    "matcher_shapes": ((32, 32, 3), SMALL_MATCHER | {"data.name": "shapes", "data.path": "", "data.scenes": 80}),
+    "matcher_emoji": ((32, 32, 3), SMALL_MATCHER | {"data.name": "shapes", "data.path": "", "data.scenes": 80}),
     "random_digits": ((16, 16, 1), {}),
     "forest_digits": ((16, 16, 1), {"model.trees": 2, "model.leaves": 8, "model.rows": 2000}),
     "forest_mnist": (

@@ -37,7 +37,7 @@ BETTER = {
     **dict.fromkeys(
         ("lbp_similarity", "reconstruction_psnr", "reconstruction_ssim", "elbo", "log_likelihood"), "higher"
     ),
-    **dict.fromkeys(("accuracy", "classification_accuracy"), "higher"),
+    **dict.fromkeys(("accuracy", "classification_accuracy", "caption_retrieval", "image_retrieval"), "higher"),
     **dict.fromkeys(("density", "vendi", "mean_top_probability", "label_entropy"), "as real"),
     "mean_pairwise_distance": "as real",
 }

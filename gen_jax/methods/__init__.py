@@ -12,7 +12,7 @@ from types import ModuleType, SimpleNamespace
 from gen_jax import own
 from gen_jax.data.dataset import Spec
 from gen_jax.method import Method, Source
-from gen_jax.methods import autoencoder, classifier, forest, gan, gpt, masked, random_pixels, reuse, vae
+from gen_jax.methods import autoencoder, classifier, forest, gan, gpt, masked, matcher, random_pixels, reuse, vae
 
 METHODS: dict[str, ModuleType] = {
     "autoencoder": autoencoder,
@@ -21,6 +21,7 @@ METHODS: dict[str, ModuleType] = {
     "gan": gan,
     "gpt": gpt,
     "masked": masked,
+    "matcher": matcher,
     "random": random_pixels,
     "reuse": reuse,
     "vae": vae,
