@@ -15,7 +15,7 @@ def get_config():
     config.model.encoder = {"name": "conv", "width": 32}
     config.model.reader = {"name": "transformer", "layers": 2, "width": 64}
     config.optimizer.learning_rate = {"kind": "cosine", "start": 1e-3, "end": 0.0}
-    config.train.steps = 1500
+    config.train.steps = 500
     config.train.log_every = 100
-    config.train.checkpoint_every = 500
+    config.train.checkpoint_every = 250
     return config

@@ -56,6 +56,7 @@ HEAVY = {
     "sngan_cifar10",
     "vae_mnist",
     "forest_mnist",
+    "matcher_emoji",
     "vae_fashion_mnist",
     "autoencoder_fashion_mnist",
 }
