@@ -17,6 +17,7 @@ from gen_jax.data.dataset import Spec
 from gen_jax.schedules import Schedule
 
 PyTree = Any
+Metrics = Mapping[str, "Mean"]
 
 
 class Variables(NamedTuple):
@@ -70,9 +71,6 @@ def mean(values: jax.Array) -> Mean:
 def means(values: Mapping[str, jax.Array]) -> dict[str, Mean]:
     """The Mean of each of some values by name."""
     return {name: mean(value) for name, value in values.items()}
-
-
-Metrics = Mapping[str, Mean]
 
 
 class Resources(NamedTuple):
@@ -130,13 +128,14 @@ class Method(NamedTuple):
     reconstruct: Callable[..., jax.Array] | None = None
     # (variables, images, mask [B, H, W, 1], keys, condition) -> images: those pixels kept where the mask is 1.
     complete: Callable[..., jax.Array] | None = None
-    # Of a model that draws tokens: their (rows, columns); whether in raster order, so that it completes only what comes
-    # last; (variables, images, condition) -> the weights of attention [B, layers, heads, P + T, P + T].
-    grid: tuple[int, int] | None = None
-    raster: bool = False
+    # The grid of a model that draws in raster order, and so completes no mask but one that keeps what comes first.
+    raster: tuple[int, int] | None = None
+    # (variables, images, condition) -> what each token sees of the others [B, layers, heads, T, rows, columns].
     attention: Callable[..., jax.Array] | None = None
     # (variables, images) -> {"features": [B, F], "probabilities": [B, K]}: of a classifier.
     features: Callable[..., Mapping[str, jax.Array]] | None = None
+    # (variables, images, condition) -> how well each image shows what it is asked for by, [B] in [-1, 1].
+    match: Callable[..., jax.Array] | None = None
     # (variables, images, keys [B, K], condition) -> log p(x, z) - log q(z | x) [B, K] nats, of K samples an image.
     log_weights: Callable[..., jax.Array] | None = None
     # (variables, images, condition) -> log p(x) [B] nats, exact.

@@ -160,7 +160,7 @@ def sampler(method: Method, mesh: Mesh | None = None) -> Sampler:
         variables: Variables, images: np.ndarray, mask: np.ndarray, seeds: Sequence[int], condition: Condition = None
     ):
         capable(completed, "cannot complete images")
-        mask = _mask(mask, images.shape, method.grid if method.raster else None)
+        mask = _mask(mask, images.shape, method.raster)
         seeds = _checked(seeds)
         condition = asked(condition, seeds)
         return blocks(lambda *x: completed(variables, *x), images, mask, seeds, condition)

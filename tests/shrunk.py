@@ -14,6 +14,13 @@ SMALL_MLP = {"model.encoder.widths": "32", "model.decoder.widths": "32", "model.
 SMALL_TOKENIZER = {f"model.{n}.{k}": v for n in ("encoder", "decoder") for k, v in (("width", 8), ("blocks", 1))}
 SMALL_TOKENIZER |= {"model.codes": 16, "model.levels": "4,4"}
 SMALL_GAN = {"model.generator.width": 8, "model.discriminator.width": 8, "model.latent_size": 8}
+SMALL_MATCHER = {
+    "model.encoder.width": 4,
+    "model.encoder.hidden": 16,
+    "model.reader.width": 16,
+    "model.reader.layers": 1,
+    "model.vector_size": 8,
+}
 
 SMALL_TRANSFORMER = {"model.transformer.layers": 1, "model.transformer.width": 16, "model.transformer.heads": 2}
 SMALL_TRANSFORMER |= {"optimizer.weight_decay": 0.0}  # which other rules than adamw do not have
@@ -29,6 +36,8 @@ CONFIGS = {
     "sngan_cifar10": ((32, 32, 3), {**SMALL_GAN, "train.critic_steps": 1}),
     "classifier": ((16, 16, 1), {"model.classifier.width": 4, "model.classifier.features": 8}),
     "reuse_digits": ((16, 16, 1), {}),
+    "matcher_shapes": ((32, 32, 3), SMALL_MATCHER | {"data.name": "shapes", "data.path": "", "data.scenes": 80}),
+    "matcher_emoji": ((32, 32, 3), SMALL_MATCHER | {"data.name": "shapes", "data.path": "", "data.scenes": 80}),
     "random_digits": ((16, 16, 1), {}),
     "forest_digits": ((16, 16, 1), {"model.trees": 2, "model.leaves": 8, "model.rows": 2000}),
     "forest_mnist": (
@@ -66,6 +75,7 @@ HEAVY = {
     "sngan_cifar10",
     "vae_mnist",
     "forest_mnist",
+    "matcher_emoji",
     "vae_fashion_mnist",
     "autoencoder_fashion_mnist",
     "fsq_emoji",

@@ -43,6 +43,8 @@ BATCH = 200
 PIXELS_AT_ONCE = {"cpu": 3 * 2**19}
 PIXELS_ELSEWHERE = 2**22
 DRAWN_AT_ONCE = 256
+RIVALS = 99  # captions of other images that one's own is chosen among
+MOST_RETRIEVED = 500  # test images of which each is compared with so many
 
 # The most that a quick evaluation looks at; `reference` are the training images that samples are compared with. It goes
 # without the kernel distance, which takes longer than all other scores and sees what the Frechet distance sees.
@@ -131,6 +133,8 @@ def evaluate(
         found += [_with(score, on_test) for score in _codes(run, test, seed, used, tell)]
     if run.method.features:
         found += [_with(score, on_test) for score in _accuracy(run, test, used)]
+    if run.method.match:
+        found += [_with(score, on_test) for score in _retrieval(run, test, seed, used, tell)]
     if run.method.sample:
         groups = [group for group in scores.GROUPS if not quick or group != "kernel"]
         ground = scores.prepare(seen_by, train, test, run.mesh, images, groups, reference=reference, tell=tell)
@@ -331,6 +335,33 @@ def _classification_accuracy(run, train, test, seed, count, tell):
         "floor": floor,
     }
     return [{**score, "protocol": protocol}]
+
+
+def _retrieval(run, test, seed, used, tell):
+    """How often an image is nearer to its own caption than to those of 99 other test images, and the other way round.
+
+    Captions that say the same as its own are no rivals. A tie is a miss.
+    """
+    match = jax.jit(lambda variables, images, condition: run.method.match(variables, floats(images), floats(condition)))
+    rng, used = np.random.Generator(np.random.PCG64(seed)), min(used, MOST_RETRIEVED)
+    rivals = min(RIVALS, test.spec.size - 1)
+    image_right, caption_right = [], []
+    for i in range(used):
+        others = rng.permutation(test.spec.size - 1)[:rivals]
+        index = np.concatenate([[i], others + (others >= i)])
+        batch = test.gather(index)
+        images, asked = batch["image"], chosen(run.method.conditions, batch)
+        own = jax.tree.map(lambda x: np.broadcast_to(x[:1], x.shape), (images, asked))
+        same = np.all([(x == x[:1]).reshape(len(x), -1).all(1) for x in asked.values()], 0)[1:]
+        for right, pair in ((image_right, (own[0], asked)), (caption_right, (images, own[1]))):
+            found = np.asarray(match(run.variables, *pair))
+            right.append(np.float64(found[0] > np.where(same, -np.inf, found[1:]).max(initial=-np.inf)))
+        tell("captions of test images", i + 1, used)
+    how = {"protocol": {"rivals": rivals, "images": used}}
+    return [
+        {"metric": "caption_retrieval", **_mean(np.array(image_right)), **how},
+        {"metric": "image_retrieval", **_mean(np.array(caption_right)), **how},
+    ]
 
 
 def _accuracy(run, test, used):

@@ -38,6 +38,7 @@ BETTER = {
         ("lbp_similarity", "reconstruction_psnr", "reconstruction_ssim", "elbo", "log_likelihood"), "higher"
     ),
     **dict.fromkeys(("accuracy", "classification_accuracy", "code_usage", "code_perplexity"), "higher"),
+    **dict.fromkeys(("caption_retrieval", "image_retrieval"), "higher"),
     **dict.fromkeys(("density", "vendi", "mean_top_probability", "label_entropy"), "as real"),
     "mean_pairwise_distance": "as real",
 }

@@ -13,7 +13,19 @@ from types import ModuleType, SimpleNamespace
 from gen_jax import own
 from gen_jax.data.dataset import Spec
 from gen_jax.method import Method, Source
-from gen_jax.methods import autoencoder, classifier, forest, gan, gpt, masked, random_pixels, reuse, tokenizer, vae
+from gen_jax.methods import (
+    autoencoder,
+    classifier,
+    forest,
+    gan,
+    gpt,
+    masked,
+    matcher,
+    random_pixels,
+    reuse,
+    tokenizer,
+    vae,
+)
 
 METHODS: dict[str, ModuleType] = {
     "autoencoder": autoencoder,
@@ -22,6 +34,7 @@ METHODS: dict[str, ModuleType] = {
     "gan": gan,
     "gpt": gpt,
     "masked": masked,
+    "matcher": matcher,
     "random": random_pixels,
     "reuse": reuse,
     "tokenizer": tokenizer,

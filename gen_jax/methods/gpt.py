@@ -154,7 +154,8 @@ def gpt(
 
     def attention(variables, images, condition):
         tokens = codec.encode(variables, images, condition)
-        return transformer.module.seen({"params": variables.params["transformer"]}, tokens, condition)
+        weights = transformer.module.seen({"params": variables.params["transformer"]}, tokens, condition)
+        return weights[..., -places:, -places:].reshape(*weights.shape[:3], places, *codec.grid)
 
     return Method(
         init=init,
@@ -165,7 +166,6 @@ def gpt(
         options=options,
         complete=complete,
         attention=attention,
-        grid=codec.grid,
-        raster=True,
+        raster=codec.grid,
         log_prob=log_prob if codec.log_rest else None,
     )

@@ -159,7 +159,8 @@ def masked(
 
     def attention(variables, images, condition):
         tokens = codec.encode(variables, images, condition)
-        return transformer.module.seen({"params": variables.params["transformer"]}, tokens, condition)
+        weights = transformer.module.seen({"params": variables.params["transformer"]}, tokens, condition)
+        return weights[..., -places:, -places:].reshape(*weights.shape[:3], places, *codec.grid)
 
     return Method(
         init=init,
@@ -170,7 +171,6 @@ def masked(
         options=options,
         complete=complete,
         attention=attention,
-        grid=codec.grid,
         bound=bound if codec.log_rest else None,
     )
 

@@ -7,6 +7,7 @@ network, plain keyword fields. Adversarial pairs speak images in [-1, 1], encode
     Discriminator(shape, width, conditions, norm, dtype)(images, condition, train) -> logits [B]
     Encoder(latent_size, ..., heads, conditions, dtype)(images, condition) -> [B, Z] a head: mean, log_std
     Classifier(classes, ..., dtype)(images) -> features [B, F], logits [B, K]
+    Reader(size, conditions, dtype)(condition) -> [B, size]
     Decoder(shape, ..., outputs, conditions, dtype)(z, condition) -> [B, H, W, C, outputs]
     Transformer(tokens, grid, conditions, causal, ..., dtype)(tokens [B, T], condition) -> logits [B, T, tokens]
 
@@ -22,7 +23,7 @@ with its default, meaning and bounds. Collections besides the parameters:
 
 import jax
 
-from gen_jax.networks import classifier, conv, convnet, dcgan, grid, mlp, sngan, transformer
+from gen_jax.networks import classifier, conv, convnet, dcgan, grid, mlp, reader, sngan, transformer
 
 GENERATORS = {"dcgan": dcgan.Generator, "sngan": sngan.Generator, "convnet": convnet.Generator}
 DISCRIMINATORS = {
@@ -36,6 +37,7 @@ TRANSFORMERS = {"transformer": transformer.Transformer}
 DECODERS = {"mlp": mlp.Decoder, "conv": conv.Decoder}
 GRID_ENCODERS = {"residual": grid.Encoder}
 GRID_DECODERS = {"residual": grid.Decoder}
+READERS = {"transformer": reader.Reader}
 
 # The last layer of every decoder: params[OUTPUT]["bias"] holds, flat, the parameters that a method may
 # start at the data's mean: [H * W * C * outputs] of a mlp, [C * outputs] of a conv.

@@ -76,10 +76,8 @@ def attention(subject):
         return note_of(subject.absent)
     batch = _examples(subject, 1)
     image, condition = floats((batch["image"], chosen(run.method.conditions, batch)))
-    weights = np.asarray(jax.jit(run.method.attention)(run.variables, image, condition))[0, -1, 0]
-    rows, columns = run.method.grid
-    places = rows * columns
-    maps = weights[-places:, -places:].reshape(places, rows, columns)
+    maps = np.asarray(jax.jit(run.method.attention)(run.variables, image, condition))[0, -1, 0]
+    places, _, columns = maps.shape
     figures = [
         f"<figure>{image_of(subject, batch['image'][0], 0.01, 'The image')}<figcaption>the image</figcaption></figure>"
     ]

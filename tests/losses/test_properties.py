@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from critics import convolutional
 
-from gen_jax.losses import adversarial, bounds, divergences, likelihoods, penalties
+from gen_jax.losses import adversarial, bounds, contrastive, divergences, likelihoods, penalties
 from gen_jax.testing import check_loss, check_sampler
 
 RNG = np.random.default_rng(0)
@@ -50,6 +50,11 @@ LOSSES = {
         ),
         [normal(4, 3) for _ in range(4)],
         {"extremes": {"log_std": (-1e4, 20.0), "prior_log_std": (-5.0, 5.0)}},
+    ),
+    "contrastive": (
+        contrastive.contrastive,
+        {"images": normal(6, 3), "texts": normal(6, 3), "scale": 2.0, "said": np.array([0, 1, 1, 2, 3, 1])},
+        {"whole_batch": True},
     ),
     "bernoulli": (
         likelihoods.bernoulli,
@@ -98,7 +103,7 @@ def test_a_loss(name):
 
 
 def test_no_loss_is_left_out():
-    rooms = (adversarial, bounds, divergences, likelihoods, penalties)
+    rooms = (adversarial, bounds, contrastive, divergences, likelihoods, penalties)
     public = {n for room in rooms for n, f in vars(room).items() if getattr(f, "__module__", "") == room.__name__}
     functions = {n for n in public if n.islower() and not n.startswith("_")}
     assert functions == {name.partition(",")[0] for name in LOSSES}
