@@ -57,6 +57,26 @@ class Run:
         """
         return self.sampler.sample(self.variables, seeds, condition, temperature, **options)
 
+    def best_of(
+        self, count: int, scorer: "Run", seeds: Sequence[int], condition: Condition, temperature: float = 1.0, **options
+    ) -> np.ndarray:
+        """Of `count` draws for each seed the one that `scorer`, a run that matches, likes best (Ramesh et al. 2021).
+
+        Raises:
+          InputError: a scorer that reads other words than this model, or that does not match images at all.
+        """
+        for name, about in scorer.method.conditions.items():
+            if self.method.conditions.get(name) != about:
+                raise InputError(
+                    f"{scorer.path} reads another {name} than {self.path} is asked by; train it on one set"
+                )
+        if scorer.spec.shape != self.spec.shape:
+            raise InputError(f"{scorer.path} reads images of another shape")
+        own = {name: (condition or {})[name] for name in scorer.method.conditions if name in (condition or {})}
+        drawn = [self.sample(seeds, condition, temperature, draw=i, **options) for i in range(count)]
+        scores = np.stack([scorer.sampler.match(scorer.variables, images, own) for images in drawn])
+        return np.stack(drawn)[scores.argmax(0), np.arange(len(drawn[0]))]
+
     def encode(self, images: np.ndarray, condition: Condition = None):
         """Latents of images uint8 [N, H, W, C]: a pytree of arrays with leading axis N."""
         return self.sampler.encode(self.variables, images, condition)

@@ -48,6 +48,8 @@ class Sampler(NamedTuple):
     reconstruct: Callable[..., np.ndarray]
     # (variables, images, mask [N, H, W, 1] or [H, W, 1], seeds [N], condition=None) -> images, kept where mask is 1.
     complete: Callable[..., np.ndarray]
+    # (variables, images, condition) -> float32 [N], how well each image shows what it is asked for by.
+    match: Callable[..., np.ndarray]
 
 
 def sampler(method: Method, mesh: Mesh | None = None) -> Sampler:
@@ -108,6 +110,8 @@ def sampler(method: Method, mesh: Mesh | None = None) -> Sampler:
         )
     )
 
+    matched = method.match and jit(lambda v, images, c: method.match(v, floats(images), floats(c)))
+
     def sample(
         variables: Variables,
         seeds: Sequence[int],
@@ -165,7 +169,12 @@ def sampler(method: Method, mesh: Mesh | None = None) -> Sampler:
         condition = asked(condition, seeds)
         return blocks(lambda *x: completed(variables, *x), images, mask, seeds, condition)
 
-    return Sampler(sample, latents, encode, decode, interpolate, reconstruct, complete)
+    def match(variables: Variables, images: np.ndarray, condition: Condition):
+        capable(matched, "does not score images beside what they are asked for by; train one: --config=matcher_shapes")
+        condition = asked(condition, np.arange(len(images)))
+        return blocks(lambda x, c: matched(variables, x, c), images, condition)
+
+    return Sampler(sample, latents, encode, decode, interpolate, reconstruct, complete, match)
 
 
 def pixels(images: jax.Array) -> jax.Array:

@@ -265,6 +265,8 @@ def _verbs():
     sample[1].number("--top_k", 0, INT32, help="of a gpt: draw among the k likeliest tokens; 0: all")
     sample[1].add_argument("--top_p", type=float, help="of a gpt: draw among the likeliest that have probability p")
     sample[1].number("--steps", 1, INT32, help="of a masked model: in how many steps all tokens are drawn")
+    sample[1].number("--best_of", 1, 1000, help="draws for each seed, of which the --scorer chooses one")
+    sample[1].add_argument("--scorer", metavar="RUN", help="a matcher's run, for --best_of")
     yield sample
     interpolate = signed("interpolate", verbs.interpolate, "Animate spherical interpolations between seeds (WebP).")
     interpolate[1].add_argument("--seeds", default="0-3", help="the corners; default: 0-3")

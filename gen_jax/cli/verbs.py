@@ -181,7 +181,14 @@ def sample(arguments):
     seeds = _seeds(arguments.seeds)
     condition, told, references = _condition(run, arguments, seeds)
     options = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
-    images = run.sample(seeds, condition, arguments.temperature, **options)
+    if (arguments.best_of or 1) > 1:
+        if not arguments.scorer:
+            raise InputError(f"--best_of={arguments.best_of}: needs --scorer=RUN, a matcher trained on the same set")
+        scorer = _open(arguments.scorer)
+        images = run.best_of(arguments.best_of, scorer, seeds, condition, arguments.temperature, **options)
+        options["best_of"] = arguments.best_of
+    else:
+        images = run.sample(seeds, condition, arguments.temperature, **options)
     record = _record(run, condition=told, temperature=arguments.temperature, **options)
     if arguments.each:
         folder = Path(arguments.out or _default(run, record, "each"))
@@ -552,6 +559,6 @@ def _default(run, record, name, suffix=""):
     parts += [*(["raw"] if averaged and run.weights == "raw" else [])]
     parts += [_tag(re.sub(r"[^A-Za-z0-9=.-]+", "-", record["Condition"]))] if "Condition" in record else []
     parts += [f"temperature{record['Temperature']:g}"] if record.get("Temperature", 1.0) != 1.0 else []
-    parts += [f"{name}{record[name.capitalize()]:g}" for name in OPTIONS if name.capitalize() in record]
+    parts += [f"{name}{record[name.capitalize()]:g}" for name in (*OPTIONS, "best_of") if name.capitalize() in record]
     parts += [f"frames{record['Frames']}"] if record.get("Frames", 20) != 20 else []
     return run.path / "samples" / ("_".join(parts) + suffix)

@@ -1,5 +1,6 @@
 """The GPT: exact probabilities, samples that follow them, and what is given or asked for."""
 
+import dataclasses
 import itertools
 import json
 
@@ -187,6 +188,20 @@ def test_average_and_source_travel_with_the_run(shared):
     assert images.shape == (3, *run.spec.shape)
 
 
+def test_the_best_of_some_draws_is_the_one_that_the_scorer_likes_best(shared):
+    run = gen_jax.load(run_of("gpt_digits", shared))
+    bright = dataclasses.replace(run, method=run.method._replace(match=lambda v, images, c: images.mean((1, 2, 3))))
+    drawn = np.stack([run.sample(range(5), {"label": 3}, draw=i) for i in range(4)])
+    best = run.best_of(4, bright, range(5), {"label": 3})
+    np.testing.assert_array_equal(best, drawn[drawn.mean((2, 3, 4)).argmax(0), range(5)])
+    np.testing.assert_array_equal(run.best_of(1, bright, range(5), {"label": 3}), run.sample(range(5), {"label": 3}))
+    with pytest.raises(InputError, match="does not score images"):
+        run.best_of(2, run, range(5), {"label": 3})
+    other = dataclasses.replace(bright, method=bright.method._replace(conditions=LABEL))
+    with pytest.raises(InputError, match="reads another label"):
+        run.best_of(2, other, range(5), {"label": 3})
+
+
 def test_verbs(shared, tmp_path, capsys):
     run = str(run_of("gpt_digits", shared))
     out = lambda name: f"--out={tmp_path / name}"
@@ -196,6 +211,7 @@ def test_verbs(shared, tmp_path, capsys):
         capsys.readouterr()
         assert main(["complete", run, *words, "--seeds=0", out("no.png")]) == 2
         assert capsys.readouterr().err.count("error: ") == 1
+    assert main(["sample", run, "--best_of=2", out("no.png")]) == 2
     assert main(["sample", run, "--steps=3", out("no.png")]) == 2
     assert "this model takes guidance, top_k, top_p" in capsys.readouterr().err
     assert not (tmp_path / "no.png").exists()
