@@ -1,22 +1,27 @@
 """A small fault campaign; the whole one is experiments/faults.py."""
 
-import importlib.util
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-FILE = Path(__file__).parent.parent / "experiments/faults.py"
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 
-@pytest.fixture(scope="module")
-def faults():
-    spec = importlib.util.spec_from_file_location("faults", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def faults(monkeypatch):
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    import faults
+
+    return faults
+
+
+@pytest.fixture
+def runs(faults):
+    return sys.modules["harm.runs"]
 
 
 @pytest.mark.slow
@@ -32,18 +37,18 @@ def test_nothing_is_lost_by_kills_torn_rows_and_what_is_no_number(faults, tmp_pa
 
 
 @pytest.mark.slow
-def test_what_differs_is_seen(faults, tmp_path):
-    case = next(case for case in faults.CASES if case.name == "forest")
+def test_what_differs_is_seen(faults, runs, tmp_path):
+    case = next(case for case in runs.CASES if case.name == "forest")
     reference, _ = faults.undisturbed(case, tmp_path)
-    faults.compare(reference, reference)
+    runs.compare(reference, reference)
     shutil.copytree(reference, tmp_path / "run")
     with open(tmp_path / "run/metrics.jsonl", "a") as file:
         file.write("\n")
-    with pytest.raises(faults.Lost, match="metrics.jsonl differs"):
-        faults.compare(tmp_path / "run", reference)
+    with pytest.raises(runs.Lost, match="metrics.jsonl differs"):
+        runs.compare(tmp_path / "run", reference)
     other = case._replace(words=(*case.words, "--config.seed=1"))
-    faults.go_on(other, tmp_path / "other")
+    runs.go_on(other, tmp_path / "other")
     for name in ("metrics.jsonl", "samples"):
         subprocess.run(["cp", "-rT", reference / name, tmp_path / "other" / name], check=True)
-    with pytest.raises(faults.Lost, match="of the checkpoint differs"):
-        faults.compare(tmp_path / "other", reference)
+    with pytest.raises(runs.Lost, match="of the checkpoint differs"):
+        runs.compare(tmp_path / "other", reference)

@@ -82,6 +82,18 @@ def rows(device: str) -> list[Row]:
         sampled("sample_dcgan", "DCGAN 32x32", ("gans", "dcgan"), {"PyTorch": {}, **last}),
         sampled("sample_vae", "VAE of fully connected networks", ("vaes", "mlp"), {"PyTorch": {}}),
         step("classifier", "classifier, 32x32 colour, batch 64", 64, "vaes", "classifier", convs),
+        step("gpt", "transformer of 4 layers of 192 over 64 tokens, batch 64", 64, "tokens", "gpt", plain),
+        Row(
+            "sample_gpt",
+            "64 images of 64 tokens of that transformer; without a cache every token costs all places",
+            "64 images",
+            64,
+            {
+                "gen_jax": Worker("tokens_jax:gpt_sampling"),
+                "gen_jax, no cache": Worker("tokens_jax:gpt_sampling", {"cached": False}),
+                **torch("tokens_torch:gpt_sampling", {"PyTorch": {}}),
+            },
+        ),
         Row(
             "sets",
             sets,
