@@ -71,7 +71,7 @@ FIELDS = {
         0.0, "weight of the squared distance in the features of `perceptual.run`", schedule=True, least=0
     ),
     "objective.commitment_weight": Field(0.25, "weight of |z - sg(e)|^2 (vq)", schedule=True, least=0),
-    "objective.kl_weight": Field(0.0, "weight of the KL to uniform codes (gumbel)", schedule=True, least=0),
+    "objective.kl_weight": Field(0.03, "weight of the KL to uniform codes (gumbel)", schedule=True, least=0),
     "objective.temperature": Field(1.0, "of the relaxed codes (gumbel)", schedule=True, least=1e-3),
 }
 
