@@ -18,6 +18,7 @@ def get_config():
     config.model.levels = (8, 8, 8)
     config.model.encoder = {"name": "residual", "width": 64}
     config.model.decoder = {"name": "residual", "width": 64}
+    config.objective.kl_weight = 0.1
     config.objective.temperature = {"kind": "cosine", "start": 1.0, "end": 1 / 16}
     config.optimizer.learning_rate = {"kind": "cosine", "start": 1e-3, "end": 0.0}
     config.train.steps = 2000

@@ -54,9 +54,9 @@ FIELDS = {
     "model.factor": Field(4, "side of the image over that of the grid of codes, a power of two", least=2, most=64),
     "model.quantizer": Field("vq", "how vectors become codes", choices=tuple(QUANTIZERS)),
     "model.codes": Field(256, "how many codes there are (vq, gumbel)", least=2, most=MOST),
-    "model.code_size": Field(16, "entries of a code's vector (vq)", least=1),
+    "model.code_size": Field(4, "entries of a code's vector (vq)", least=1),
     "model.levels": Field((8, 8, 4), "levels of each channel; their product is the number of codes (fsq)", least=3),
-    "model.estimator": Field("rotation", "how the encoder gets a gradient (vq)", choices=tuple(vq.ESTIMATORS)),
+    "model.estimator": Field("straight_through", "how the encoder gets a gradient (vq)", choices=tuple(vq.ESTIMATORS)),
     "model.decay": Field(0.99, "of the running means that codes are (vq)", least=0, most=1),
     "model.restart": Field(
         0.1, "share of the average use below which a code is put down anew; 0: never (vq)", least=0, most=1
@@ -71,7 +71,7 @@ FIELDS = {
         0.0, "weight of the squared distance in the features of `perceptual.run`", schedule=True, least=0
     ),
     "objective.commitment_weight": Field(0.25, "weight of |z - sg(e)|^2 (vq)", schedule=True, least=0),
-    "objective.kl_weight": Field(0.0, "weight of the KL to uniform codes (gumbel)", schedule=True, least=0),
+    "objective.kl_weight": Field(0.03, "weight of the KL to uniform codes (gumbel)", schedule=True, least=0),
     "objective.temperature": Field(1.0, "of the relaxed codes (gumbel)", schedule=True, least=1e-3),
 }
 
