@@ -1,6 +1,6 @@
 """Which caption belongs to which emoji.
 
-gen-jax train --config=matcher_emoji
+    gen-jax train --config=matcher_emoji
     gen-jax evaluate RUN
 
 Measured on 2 cores of a shared x86-64 machine, others busy on it, JAX 0.10.2: 2.6 min. Of the 389 test images, whose

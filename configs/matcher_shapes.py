@@ -1,6 +1,6 @@
 """Which caption belongs to which picture of shapes: the scorer that reranks what is drawn of them.
 
-gen-jax train --config=matcher_shapes
+    gen-jax train --config=matcher_shapes
     gen-jax evaluate RUN
 
 Measured on 2 cores of a shared x86-64 machine, others busy on it, JAX 0.10.2: 8.4 min (125 s of processor time). Of
