@@ -1,6 +1,11 @@
 """Which caption belongs to which emoji.
 
-gen-jax train --config=matcher_emoji
+    gen-jax train --config=matcher_emoji
+    gen-jax evaluate RUN
+
+Measured on 2 cores of a shared x86-64 machine, others busy on it, JAX 0.10.2: 2.6 min. Of the 389 test images, whose
+names training does not have (data.split_by=name), 0.095 (standard error 0.015) are nearer to their own caption than to
+99 others, and 0.090 of the captions to their own image; chance is 0.01.
 """
 
 from gen_jax.config import base
