@@ -1,4 +1,4 @@
-"""Digits drawn from speech, the whole pipeline: tokenizer, transformer, and how often the digit drawn is the one spoken.
+"""Digits drawn from speech: tokenizer, transformer, and how often the digit drawn is the one that was spoken.
 
     uv run python experiments/speech_to_image.py FOLDER
     uv run python experiments/speech_to_image.py FOLDER --speaker=theo
