@@ -72,6 +72,7 @@ HEAVY = {
     "gpt_mnist",
     "gpt_emoji",
     "gpt_speech",
+    "matcher_shapes",
     "sngan_cifar10",
     "vae_mnist",
     "forest_mnist",
