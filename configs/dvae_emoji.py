@@ -4,6 +4,10 @@
     gen-jax evaluate RUN
 
 `noto_emoji` is a set prepared in TFDS's layout (docs/data.md). Nothing is mirrored: arrows and letters have a side.
+
+Measured on 2 cores of an AMD EPYC that other work shared, JAX 0.10.2: 5.9 min of processor time for 2,000 updates, 15
+min by the clock. Reconstructions of the 358 emoji that are held out have 21.2 dB and SSIM 0.720; they use 99.8 % of the
+512 codes, with a perplexity of 406. VQ and FSQ do better in less time: see `fsq_emoji`.
 """
 
 from gen_jax.config import base

@@ -4,6 +4,11 @@
     gen-jax evaluate RUN
 
 `noto_emoji` is a set prepared in TFDS's layout (docs/data.md). Nothing is mirrored: arrows and letters have a side.
+
+Measured on 2 cores of an AMD EPYC that other work shared, JAX 0.10.2: 3.1 min of processor time for 2,000 updates, 5.5
+min by the clock. Reconstructions of the 358 emoji that are held out have 22.1 dB and SSIM 0.760; they use 99.6 % of the
+512 codes, with a perplexity of 291. Shapes and colours come back; faces and thin lines are smeared, and white grounds
+are not quite white. With `--config.model.quantizer=vq`: 22.3 dB, SSIM 0.772, all codes, perplexity 364 (3.6 min).
 """
 
 from gen_jax.config import base

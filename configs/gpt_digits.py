@@ -18,8 +18,8 @@ def get_config():
     config.model.transformer = {"name": "transformer", "layers": 4, "width": 128, "heads": 4, "dropout": 0.1}
     config.optimizer.learning_rate = {"kind": "cosine", "start": 1e-3, "end": 0.0}
     config.optimizer.average = 20_000
-    config.train.steps = 2000
+    config.train.steps = 1000
     config.train.log_every = 50
-    config.train.sample_every = 500
-    config.train.checkpoint_every = 500
+    config.train.sample_every = 250
+    config.train.checkpoint_every = 250
     return config
