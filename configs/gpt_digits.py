@@ -15,6 +15,7 @@ def get_config():
     config.data.batch_size = 64
     config.model.condition = ("label",)
     config.model.levels = 17
+    config.model.exact = True
     config.model.transformer = {"name": "transformer", "layers": 4, "width": 128, "heads": 4, "dropout": 0.1}
     config.optimizer.learning_rate = {"kind": "cosine", "start": 1e-3, "end": 0.0}
     config.optimizer.average = 20_000

@@ -15,6 +15,7 @@ from gen_jax.method import Source
 
 FIELDS = {
     "model.levels": Field(0, "grey levels that are tokens; 0: as many as pixels have values", least=0, most=256),
+    "model.exact": Field(False, "pixels have no value but the levels, 255 i / (levels - 1): none is shared out"),
     "source.run": Field("", "directory of a run whose codes are the tokens; empty: the pixels themselves"),
     "source.step": Field(0, "its checkpoint; 0: the latest", least=0),
 }
@@ -29,7 +30,7 @@ class Codec(NamedTuple):
     encode: Callable[..., Int[Array, "B T"]]
     # (variables, tokens, condition) -> images.
     decode: Callable[..., Float[Array, "B H W C"]]
-    # (tokens) -> log p(image | tokens) [B] nats; None where nobody knows it.
+    # (images, tokens) -> log p(image | tokens) [B] nats; None where nobody knows it.
     log_rest: Callable[..., Float[Array, " B"]] | None = None
 
 
@@ -50,7 +51,8 @@ def make(config, spec: Spec, source: Source | None) -> Codec:
         most = 2 if spec.binary else 256
         if levels == 1 or levels > most:
             raise InputError(f"model.levels={levels}: pixels of {name} have {most} values; use 2 to {most}, or 0")
-        return pixels(spec.shape, levels or most, np.array([0, 255]) if spec.binary else np.arange(256))
+        values = np.array([0, 255]) if spec.binary else np.arange(256)
+        return pixels(spec.shape, levels or most, level_values(levels or most) if config.model.exact else values)
     run = f"source.run={config.source.run}"
     if source.method.vocabulary is None or source.method.encode is None or source.method.decode is None:
         raise InputError(f"{run}: it is no tokenizer; train one: gen-jax train --config=vqvae_mnist")
@@ -67,15 +69,14 @@ def make(config, spec: Spec, source: Source | None) -> Codec:
 def pixels(shape: tuple[int, int, int], levels: int, values: np.ndarray) -> Codec:
     """A token a pixel of grey images: the nearest of `levels` equally spaced levels.
 
-    With fewer levels than 256 an 8-bit value is taken for one of those that are nearest to its level, all of them
-    equally likely: so the log-probability of an 8-bit image is exact for any number of levels, and bits/dim mean the
-    same everywhere.
+    An 8-bit value is taken for one of those that are nearest to its level, all of them equally likely: so the
+    log-probability of an 8-bit image is exact for any number of levels, and bits/dim mean the same everywhere.
 
     Args:
-      values: the 8-bit values that a pixel can have.
+      values: the 8-bit values that a pixel can have; an image that has another has the log-probability -inf.
     """
     height, width, _ = shape
-    shares = np.log(np.bincount(level_of(values, levels), minlength=levels))
+    log_shares = shared_out(levels, values)
 
     def encode(variables, images, condition):
         return level_of(jnp.round(images * 255).astype(jnp.int32), levels).reshape(len(images), -1)
@@ -83,7 +84,11 @@ def pixels(shape: tuple[int, int, int], levels: int, values: np.ndarray) -> Code
     def decode(variables, tokens, condition):
         return tokens.reshape(-1, height, width, 1) / jnp.float32(levels - 1)
 
-    return Codec(levels, (height, width), encode, decode, lambda tokens: -jnp.asarray(shares, float)[tokens].sum(-1))
+    def log_rest(images, tokens):
+        seen = jnp.round(images * 255).astype(jnp.int32)
+        return jnp.asarray(log_shares, float)[seen].sum((1, 2, 3))
+
+    return Codec(levels, (height, width), encode, decode, log_rest)
 
 
 def codes(source: Source) -> Codec:
@@ -111,6 +116,18 @@ def kept(mask: Float[Array, "B H W 1"], grid: tuple[int, int]) -> Bool[Array, "B
     rows, columns = grid
     patches = mask.reshape(count, rows, height // rows, columns, width // columns)
     return patches.min((2, 4)).reshape(count, -1) > 0
+
+
+def shared_out(levels: int, values: np.ndarray) -> np.ndarray:
+    """log p(value | its level) [256]: one over how many of `values` have its level; -inf of a value not among them."""
+    among = np.isin(np.arange(256), values)
+    count = np.bincount(level_of(values, levels), minlength=levels)[level_of(np.arange(256), levels)]
+    return np.where(among, -np.log(np.maximum(count, 1)), -np.inf)
+
+
+def level_values(levels: int) -> np.ndarray:
+    """The 8-bit values that the levels themselves have."""
+    return np.round(np.arange(levels) * 255 / (levels - 1)).astype(int)
 
 
 def level_of(values, levels: int):

@@ -33,11 +33,12 @@ from gen_jax.errors import InputError
 from gen_jax.field import Field
 from gen_jax.method import Method, Variables, born, mean
 from gen_jax.methods import sections
-from gen_jax.methods.codec import level_of
+from gen_jax.methods.codec import level_of, level_values, shared_out
 
 FIELDS = {
     "model.condition": sections.CONDITION["model.condition"]._replace(choices=("label",)),
     "model.levels": Field(0, "grey levels, 2 to 256; 0: as many as the pixels have values", least=0, most=256),
+    "model.exact": Field(False, "pixels have no value but the levels, 255 i / (levels - 1): none is shared out"),
     "model.context": Field(4, "rows above and columns to each side that a pixel sees", least=1),
     "model.trees": Field(16, "trees that are averaged", least=1),
     "model.leaves": Field(4096, "the most leaves of a tree", least=2),
@@ -63,9 +64,10 @@ def make(config, spec: Spec) -> Method:
         raise InputError(
             f"model.levels={levels}: pixels of {config.data.name} have {most} values; use 2 to {most}, or 0"
         )
-    values = np.array([0, 255]) if spec.binary else np.arange(256)
+    levels, exact = levels or most, model.pop("exact")
+    values = level_values(levels) if exact else np.array([0, 255]) if spec.binary else np.arange(256)
     model["condition"] = dict(sections.conditions(config, spec))
-    return forest(spec.shape, levels=levels or most, values=values, **model)
+    return forest(spec.shape, levels=levels, values=values, **model)
 
 
 def forest(
@@ -92,7 +94,7 @@ def forest(
       condition: the conditions of the model by name: {} or {"label": ...}.
     """
     height, width, _ = shape
-    shares = np.log(np.bincount(level_of(values, levels), minlength=levels))  # of the values that a level stands for
+    log_shares = shared_out(levels, values)
 
     def init(key, example, resources):
         return born({}, collections={"forest": bare(trees, leaves, levels)})
@@ -124,14 +126,14 @@ def forest(
 
     def log_prob(variables, images, asked):
         grown = variables.collections["forest"]
-        table, spread = smoothed(grown), jnp.asarray(shares, float)
+        table = smoothed(grown)
 
         def of_row(level, leaf):
-            p = table[jnp.arange(trees), leaf, level[:, None]].mean(-1)
-            return (jnp.log(p) - spread[level]).sum()
+            return jnp.log(table[jnp.arange(trees), leaf, level[:, None]].mean(-1)).sum()
 
         one = lambda image, asked: by_row(grown, image, asked, of_row).sum()
-        return jax.vmap(one)(quantised(images), asked)
+        rest = jnp.asarray(log_shares, float)[jnp.round(images * 255).astype(jnp.int32)].sum((1, 2, 3))
+        return jax.vmap(one)(quantised(images), asked) + rest
 
     def drawn(variables, images, mask, keys, asked, temperature):
         """Images whose pixels are drawn in raster order, but for those that the mask keeps."""

@@ -116,7 +116,7 @@ def gpt(
     def log_prob(variables, images, condition):
         tokens = codec.encode(variables, images, condition)
         logits, _ = of(variables, tokens, condition)
-        return decoding.log_likelihood(logits, tokens).sum(1) + codec.log_rest(tokens)
+        return decoding.log_likelihood(logits, tokens).sum(1) + codec.log_rest(images, tokens)
 
     def drawn(variables, keys, condition, temperature, given, known, guidance, top_k, top_p):
         """Tokens [B, T], those of `given` where `known`."""

@@ -119,7 +119,7 @@ def masked(
         tokens = codec.encode(variables, images, condition)
         count = jax.vmap(lambda key: jax.random.randint(jax.random.fold_in(key, 1), (), 1, places + 1))(keys)
         found = terms(variables.params, tokens, some_hidden(keys, count, places), condition)
-        return {"elbo": found + codec.log_rest(tokens)}
+        return {"elbo": found + codec.log_rest(images, tokens)}
 
     def drawn(variables, keys, condition, temperature, given, known, steps, noise, guidance):
         """Tokens [B, T], those of `given` where `known`."""

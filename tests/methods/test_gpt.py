@@ -12,6 +12,7 @@ from shrunk import run_of, shrunk, trained
 from transformers import called, made
 
 import gen_jax
+from gen_jax import data
 from gen_jax.cli.main import main
 from gen_jax.data.condition import Condition
 from gen_jax.decoding import guided
@@ -85,7 +86,7 @@ def table(method, variables, label, temperature, guidance, top_k, top_p):
     ids=str,
 )
 def test_samples_follow_the_table(how):
-    method, variables = small(3, (1, 3, 1))
+    method, variables = small(3, (1, 3, 1), values=(0, 128, 255))
     temperature = how.get("temperature", 1.0)
     options = {**PLAIN, **{name: value for name, value in how.items() if name != "temperature"}}
     log_p = jnp.asarray(table(method, variables, 1, temperature, **options))
@@ -215,3 +216,15 @@ def test_verbs(shared, tmp_path, capsys):
     assert main(["sample", run, "--steps=3", out("no.png")]) == 2
     assert "this model takes guidance, top_k, top_p" in capsys.readouterr().err
     assert not (tmp_path / "no.png").exists()
+
+
+def test_exact_levels_share_nothing_out_and_know_no_other_value():
+    """The 17 levels of scikit-learn's digits: a value between two of them is impossible, and costs nothing else."""
+    values = codec.level_values(17)
+    np.testing.assert_array_equal(codec.level_of(values, 17), np.arange(17))
+    assert set(np.unique(data.make(name="digits", image_size=8, batch_size=1).resident["image"])) == set(values)
+    log_shares = codec.shared_out(17, values)
+    np.testing.assert_array_equal(log_shares[values], 0)
+    assert np.isneginf(np.delete(log_shares, values)).all()
+    shares = np.exp(codec.shared_out(17, np.arange(256)))
+    np.testing.assert_allclose(np.bincount(codec.level_of(np.arange(256), 17), shares), 1)
