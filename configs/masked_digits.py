@@ -20,8 +20,8 @@ def get_config():
     config.optimizer.learning_rate = {"kind": "cosine", "start": 1e-3, "end": 0.0}
     config.optimizer.average = 20_000
     config.sample.steps = 16
-    config.train.steps = 4000
+    config.train.steps = 1500
     config.train.log_every = 50
-    config.train.sample_every = 1000
-    config.train.checkpoint_every = 1000
+    config.train.sample_every = 500
+    config.train.checkpoint_every = 500
     return config
