@@ -5,10 +5,11 @@
     gen-jax evaluate RUN
 
 The relativistic game with R1 and R2 (R3GAN's objective) on a norm-free pair that sees the class; the penalties come at
-every fourth step, four times as heavy. Measured with JAX 0.10.2: from a fresh clone, installing
-and compiling included, 72 s on 2 quiet cores of an AMD EPYC (Zen 5), 153 to 210 s on older, shared ones. Of three sets of 299 samples fd_classifier 8.7
-+- 2.1 (of the 299 test digits 8.3), precision 0.88, recall 0.82 (0.91, 0.91), 10 of 10 classes at a mean top
-probability of 0.992 (real test digits 0.982), no copy of a training image. The grid is hard to tell from real digits.
+every fourth step, four times as heavy. Measured with JAX 0.10.2: from a fresh clone, installing and compiling included,
+72 s on 2 quiet cores of an AMD EPYC (Zen 5), 153 to 210 s on older, shared ones. Of three sets of 299 samples
+fd_classifier 8.7 +- 2.1 (of the 299 test digits 8.3), precision 0.88, recall 0.82 (0.91, 0.91), 10 of 10 classes at a
+mean top probability of 0.992 (real test digits 0.982), no copy of a training image. The grid is hard to tell from real
+digits.
 """
 
 from gen_jax.config import base

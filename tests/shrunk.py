@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gen_jax.config import load
+from gen_jax.data import FIELDS
 from gen_jax.evaluation.during_training import observers
 from gen_jax.train import train
 
@@ -25,6 +26,8 @@ SMALL_MATCHER = {
 SMALL_TRANSFORMER = {"model.transformer.layers": 1, "model.transformer.width": 16, "model.transformer.heads": 2}
 SMALL_TRANSFORMER |= {"optimizer.weight_decay": 0.0}  # which other rules than adamw do not have
 
+SCENES = {"data.name": "shapes", "data.path": "", "data.scenes": 80}  # where images need captions
+
 # Config -> the shape of its images, and what makes it small.
 CONFIGS = {
     "vae_digits": ((16, 16, 1), SMALL_MLP),
@@ -36,8 +39,8 @@ CONFIGS = {
     "sngan_cifar10": ((32, 32, 3), {**SMALL_GAN, "train.critic_steps": 1}),
     "classifier": ((16, 16, 1), {"model.classifier.width": 4, "model.classifier.features": 8}),
     "reuse_digits": ((16, 16, 1), {}),
-    "matcher_shapes": ((32, 32, 3), SMALL_MATCHER | {"data.name": "shapes", "data.path": "", "data.scenes": 80}),
-    "matcher_emoji": ((32, 32, 3), SMALL_MATCHER | {"data.name": "shapes", "data.path": "", "data.scenes": 80}),
+    "matcher_shapes": ((32, 32, 3), SMALL_MATCHER | SCENES),
+    "matcher_emoji": ((32, 32, 3), SMALL_MATCHER | SCENES | {"data.split_by": FIELDS["split_by"].default}),
     "random_digits": ((16, 16, 1), {}),
     "forest_digits": ((16, 16, 1), {"model.trees": 2, "model.leaves": 8, "model.rows": 2000}),
     "forest_mnist": (
@@ -47,8 +50,8 @@ CONFIGS = {
     "gpt_digits": ((8, 8, 1), {**SMALL_TRANSFORMER, "model.exact": False}),
     "gpt_mnist": ((14, 14, 1), SMALL_TRANSFORMER),
     "masked_digits": ((8, 8, 1), {**SMALL_TRANSFORMER, "model.exact": False, "sample.steps": 2}),
-    "gpt_shapes": ((32, 32, 3), {**SMALL_TRANSFORMER, "data.name": "shapes", "data.path": "", "data.scenes": 80}),
-    "gpt_emoji": ((32, 32, 3), {**SMALL_TRANSFORMER, "data.name": "shapes", "data.path": "", "data.scenes": 80}),
+    "gpt_shapes": ((32, 32, 3), SMALL_TRANSFORMER | SCENES),
+    "gpt_emoji": ((32, 32, 3), SMALL_TRANSFORMER | SCENES),
     "gpt_speech": ((28, 28, 1), {**SMALL_TRANSFORMER, "data.audio": "", "model.condition": "label"}),
     "autoencoder_digits": ((16, 16, 1), {**SMALL_MLP, "model.components": 2}),
     "autoencoder_fashion_mnist": ((28, 28, 1), {"model.latent_size": 4, "model.components": 2, **SMALL_CODERS}),

@@ -51,7 +51,7 @@ def test_eight_devices_see_what_one_sees(name, tmp_path):
         from gen_jax.networks import CLASSIFIERS
 
         network = CLASSIFIERS["cnn"](classes=2, width=4, features=8)
-        method = classifier.classifier(network, None, {})
+        method = classifier.classifier(network, None, {}, parts=1)
         params = {"classifier": network.init(jax.random.key(0), images[:1] / 255.0)["params"]}
         apply = jax.jit(lambda v, x: method.features(v, x / 255.0))
         from gen_jax.method import Variables

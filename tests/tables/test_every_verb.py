@@ -14,19 +14,22 @@ VERBS = {
     "sample": ["--seeds=0-3"],
     "interpolate": ["--seeds=0-1", "--frames=2"],
     "reconstruct": ["--count=4"],
+    "complete": ["--count=2", "--seeds=0"],
     "evaluate": QUICK,
     "export-dataset": ["--count=4"],
     "report": [],
     "detect": ["--count=50"],
     "bench": [],
 }
+ASKED = ("sample", "interpolate")  # what nobody but the user can say images are asked for by
 # Verb -> what a method must have for it.
 NEEDS = {
     "sample": lambda method: method.sample,
     "interpolate": lambda method: method.latents and method.decode and method.vocabulary is None,
     "reconstruct": lambda method: method.reconstruct,
+    "complete": lambda method: method.complete,
     "evaluate": lambda method: True,
-    "export-dataset": lambda method: method.sample,
+    "export-dataset": lambda method: method.sample and all(c.kind == "label" for c in method.conditions.values()),
     "report": lambda method: True,
     "detect": lambda method: method.sample,
     "bench": lambda method: method.step,
@@ -49,9 +52,10 @@ def test_works_or_says_why_in_one_line(name, shared, tmp_path, capsys, quick):
     run = tmp_path / name
     shutil.copytree(run_of(name, shared), run)
     method = gen_jax.load(run).method
+    given = any(about.kind != "label" for about in method.conditions.values())
     for verb, flags in VERBS.items():
         capsys.readouterr()
-        status = main([verb, str(run), *flags])
+        status = main([verb, str(run), *flags, *(["--condition=test"] if given and verb in ASKED else [])])
         told = capsys.readouterr()
         errors = [line for line in told.err.splitlines() if line.startswith("error: ")]
         if NEEDS[verb](method):
