@@ -2,6 +2,9 @@
 
 gen-jax train --config=gpt_mnist
 gen-jax train --config=gpt_mnist --config.data.name=binarized_mnist --config.data.image_size=0 ...
+
+Not run in full yet: nothing is known of its samples. Measured on 2 cores of an AMD EPYC (Zen 5), JAX 0.10.2: an update of
+64 images takes 1.4 s of processor time.
 """
 
 from gen_jax.config import base

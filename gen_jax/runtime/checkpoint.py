@@ -34,6 +34,7 @@ from gen_jax.runtime import files, watch
 
 FORMAT = 2
 UNFINISHED = ".orbax-checkpoint-tmp"
+YEARS = 100_000_000  # three of them, in seconds
 
 
 class Damaged(InputError):
@@ -218,8 +219,8 @@ def opened(directory: Path, *, keep: int = 1, read_only: bool = False) -> Iterat
     directory.mkdir(parents=True, exist_ok=True)
     _sweep(directory)
     # Where the folders are made on the side and that fails, the threads that are to write in them wait for five
-    # minutes, and the process with them.
-    made_first = ocp.AsyncOptions(create_directories_asynchronously=False)
+    # minutes, and the process with them. And Orbax waits by the clock of the day: one that jumps must not end a save.
+    made_first = ocp.AsyncOptions(create_directories_asynchronously=False, timeout_secs=YEARS)
     both = ocp.CompositeCheckpointHandler(composite_options=ocp.CompositeOptions(async_options=made_first))
     with closing(ocp.AsyncCheckpointer(both, async_options=made_first)) as orbax:
         writer = Writer(directory, orbax, keep)

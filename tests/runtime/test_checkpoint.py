@@ -1,12 +1,14 @@
 """Damage to a checkpoint is noticed, the one before is used, and nothing is lost by it."""
 
 import collections
+import itertools
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -485,3 +487,14 @@ def test_two_processes_agree(tmp_path):
     assert said[1].endswith("4 is refused by another process: set aside as 4.damaged; going on from step 2")
     assert said_of_1 == [], "process 0 speaks for both"
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["2", "4.damaged", "6", "6.damaged"]
+
+
+def test_a_clock_that_jumps_a_day_ends_no_save(tmp_path, monkeypatch):
+    """Orbax measures how long it waits by the clock of the day."""
+    days = itertools.count(time.time(), 86_400)
+    state = State(jnp.int32(5), {"net": {"w": jnp.ones((3_000_000,))}}, {}, (), None)
+    with checkpoint.opened(tmp_path / "checkpoints") as saved:
+        monkeypatch.setattr("time.time", lambda: next(days))
+        saved.save(5, state, {"step": 5})
+        saved.wait()
+    assert checkpoint.committed(tmp_path / "checkpoints") == [5]
