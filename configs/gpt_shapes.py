@@ -1,11 +1,11 @@
 """A transformer that draws scenes of shapes from their captions, over the codes of a tokenizer's run.
 
-gen-jax train --config=fsq_emoji --config.data.name=shapes --workdir=TOKENIZER
-gen-jax train --config=gpt_shapes --config.source.run=TOKENIZER
-gen-jax sample RUN --condition.text="a small red circle above a large blue square" --guidance=2
+    gen-jax train --config=fsq_emoji --config.data.name=shapes --workdir=TOKENIZER
+    gen-jax train --config=gpt_shapes --config.source.run=TOKENIZER
+    gen-jax sample RUN --condition.text="a small red circle above a large blue square" --guidance=2
 
-Not run in full yet: nothing is known of its samples. Measured on 2 cores of an AMD EPYC (Zen 5), JAX 0.10.2: an update of
-64 images takes 0.85 s of processor time.
+Not run in full yet: nothing is known of its samples. Measured on 2 cores of an AMD EPYC (Zen 5), JAX 0.10.2: an update
+of 64 images takes 0.85 s of processor time.
 """
 
 from gen_jax.config import base

@@ -1,11 +1,11 @@
 """A transformer that draws the digit that it hears, over the codes of a tokenizer of MNIST.
 
-gen-jax train --config=vqvae_mnist --workdir=TOKENIZER
-gen-jax train --config=gpt_speech --config.source.run=TOKENIZER
-gen-jax sample RUN --condition.audio=three.wav
+    gen-jax train --config=vqvae_mnist --workdir=TOKENIZER
+    gen-jax train --config=gpt_speech --config.source.run=TOKENIZER
+    gen-jax sample RUN --condition.audio=three.wav
 
-Not run in full yet: nothing is known of its samples. Measured on 2 cores of an AMD EPYC (Zen 5), JAX 0.10.2: an update of
-64 images takes 0.47 s of processor time.
+Not run in full yet: nothing is known of its samples. Measured on 2 cores of an AMD EPYC (Zen 5), JAX 0.10.2: an update
+of 64 images takes 0.47 s of processor time.
 """
 
 from gen_jax.config import base
