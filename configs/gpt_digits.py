@@ -4,7 +4,7 @@
     gen-jax evaluate RUN
     gen-jax complete RUN --mask=bottom
 
-Measured on 2 cores of an AMD EPYC (Zen 5), JAX 0.10.2: 4.5 min of processor time (two runs of 10 and 13 min on a machine
+Measured on 2 cores of an AMD EPYC (Zen 5), JAX 0.10.2: 4.5 min of processor time (10 and 13 min on a machine
 that others kept busy). Exact NLL of the 299 test digits 77.76 nats (standard error 0.67), 1.753 bits/dim of the 17
 levels; a forest on the same images has 88.45 (1.994), histograms of each pixel 108.3 (2.441). Of three sets of 299
 samples fd_classifier 3.02 +- 0.35 (test digits 2.64), precision 0.60, recall 0.92 (0.94, 0.92), 10 of 10 classes at a
