@@ -1,8 +1,14 @@
 """A masked transformer over the 17 grey levels of scikit-learn's digits as they are, 8x8, asked for a class.
 
-gen-jax train --config=masked_digits
-gen-jax evaluate RUN
-gen-jax complete RUN --mask=left
+    gen-jax train --config=masked_digits
+    gen-jax evaluate RUN
+    gen-jax complete RUN --mask=left
+
+Measured on 2 cores of an AMD EPYC (Zen 5), JAX 0.10.2: 7 min of processor time (14 min on a machine that others kept
+busy). Bound on the log-likelihood of the 299 test digits, one mask an image: -87.7 nats (standard error 1.5), where
+gpt_digits has -77.76 exactly. Of three sets of 299 samples in 16 steps fd_classifier 12.0 +- 0.9 (test digits 2.64),
+precision 0.47, recall 0.78 (0.94, 0.92), mean top probability 0.953 (0.973), no copy of a training image. It had not
+learned all it could: it learns more slowly than a gpt.
 """
 
 from gen_jax.config import base
