@@ -233,12 +233,14 @@ def _mask(mask: np.ndarray, shape: Sequence[int], raster: tuple[int, int] | None
     if raster:
         rows, columns = raster
         patches = mask.reshape(len(mask), rows, shape[1] // rows, columns, shape[2] // columns)
-        least, most = (patches.min((2, 4)).reshape(len(mask), -1), patches.max((2, 4)).reshape(len(mask), -1))
-        if (least != most).any() or (np.diff(least) > 0).any():
+        whole, some = (patches.min((2, 4)).reshape(len(mask), -1), patches.max((2, 4)).reshape(len(mask), -1))
+        # A half may end inside a row of patches: these are drawn, and what is kept of them stays.
+        after = np.arange(rows * columns) >= whole.sum(1, keepdims=True) + columns
+        if (np.diff(whole) > 0).any() or (some[after] > 0).any():
             size = f"{shape[1] // rows}x{shape[2] // columns}"
             raise InputError(
                 f"this model draws {rows}x{columns} patches of {size} pixels from the top left, row by row; a mask may"
-                " keep whole patches that come first, such as the top half, and no others"
+                " keep those that come first, such as the top half, and no others"
             )
     return mask
 

@@ -11,6 +11,8 @@ import numpy as np
 from gen_jax.errors import InputError
 from gen_jax.program import build
 from gen_jax.runtime import performance
+from gen_jax.runtime.checkpoint import committed
+from gen_jax.saved import named, opened
 
 SECONDS = 3.0  # that each line measures for, at least five calls
 LOOKED_AT = 1000  # steps, to see which programs a run alternates between
@@ -30,7 +32,9 @@ def rooflines(config, home=None) -> Iterator[str]:
     program = build(config, home)
     if program.method.step is None:
         raise InputError(f"method={config.method} makes no updates; there is nothing to measure")
-    state = program.init()
+    # A run over others that has a checkpoint holds their arrays there, and goes on without them.
+    saved_one = home and named(config) and committed(home / "checkpoints")
+    state = opened(home, program.mesh)[1] if saved_one else program.init()
     feed = next(program.feeds(0))
     found = Counter(program.variants(step, 1) for step in range(min(program.length.steps, LOOKED_AT)))
     for variants, times in found.items():

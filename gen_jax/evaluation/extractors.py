@@ -103,8 +103,9 @@ def make(
 
 
 def default(dataset: Dataset) -> str:
-    """The extractor that needs no file: the classifier where there are labels to learn, else random."""
-    return "classifier" if dataset.spec.classes > 1 else "random"
+    """The extractor that needs no file: the classifier where it can learn, else random."""
+    fits = all(side % 4 == 0 and side >= 8 for side in dataset.spec.shape[:2])
+    return "classifier" if dataset.spec.classes > 1 and fits else "random"
 
 
 def extract(

@@ -85,5 +85,7 @@ def attention(subject):
         seen = np.rint(255 * maps[place] / max(maps[place].max(), 1e-9)).astype(np.uint8)[..., None]
         words = f"place {place // columns + 1}, {place % columns + 1}"
         told = f"{words}<br>{number(1 - float(maps[place].sum()))} on what was asked"
-        figures.append(f"<figure>{image_of(subject, seen, 0.01, words)}<figcaption>{told}</figcaption></figure>")
+        figures.append(
+            f"<figure>{image_of(subject, grid(seen[None]), 0.01, words)}<figcaption>{told}</figcaption></figure>"
+        )
     return f'<div class="tiles pairs">{"".join(figures)}</div>'

@@ -97,6 +97,7 @@ def test_what_does_not_go_with_the_data_is_refused(tmp_path):
         with pytest.raises(InputError, match=message):
             extractors.make(name, bare, load("gan_digits").data, train, weights)
     assert extractors.default(bare) == "random"
+    assert extractors.default(data.make(name="digits", image_size=14, batch_size=8)) == "random"  # no multiple of 4
 
 
 @pytest.mark.slow
