@@ -72,7 +72,9 @@ class Run:
                 )
         if scorer.spec.shape != self.spec.shape:
             raise InputError(f"{scorer.path} reads images of another shape")
-        own = {name: (condition or {})[name] for name in scorer.method.conditions if name in (condition or {})}
+        if missing := [name for name in scorer.method.conditions if name not in (condition or {})]:
+            raise InputError(f"give what the scorer shall look for: {', '.join(missing)}")
+        own = {name: condition[name] for name in scorer.method.conditions}
         drawn = [self.sample(seeds, condition, temperature, draw=i, **options) for i in range(count)]
         scores = np.stack([scorer.sampler.match(scorer.variables, images, own) for images in drawn])
         return np.stack(drawn)[scores.argmax(0), np.arange(len(drawn[0]))]

@@ -198,6 +198,8 @@ def test_the_best_of_some_draws_is_the_one_that_the_scorer_likes_best(shared):
     np.testing.assert_array_equal(run.best_of(1, bright, range(5), {"label": 3}), run.sample(range(5), {"label": 3}))
     with pytest.raises(InputError, match="does not score images"):
         run.best_of(2, run, range(5), {"label": 3})
+    with pytest.raises(InputError, match="what the scorer shall look for: label"):
+        run.best_of(2, bright, range(5), None)
     other = dataclasses.replace(bright, method=bright.method._replace(conditions=LABEL))
     with pytest.raises(InputError, match="reads another label"):
         run.best_of(2, other, range(5), {"label": 3})
