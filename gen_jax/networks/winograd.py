@@ -8,11 +8,13 @@ sum of taps needs m * m * r * r:
 One matrix product over channels serves each of the n * n places in a tile, for all tiles at once. Two geometries,
 with padding "SAME" and even sides:
 
-    3x3 of stride 1   F(2x2, 3x3): 16 products for 36
+    3x3 of stride 1   F(4x4, 3x3): 36 products for 144; where four does not divide the sides, F(2x2, 3x3): 16 for 36
     4x4 of stride 2   over the four phases of its input, each a 2x2 filter of stride 1: F(2x2, 2x2), 9 products for 16
 
 Each is the three maps S, T and W that `convolution` explains. Beside them stands W of 3x3 taps for the first and the
 last layer of a network, where one side has a few channels: one matrix product over patches.
+
+Larger tiles round more: docs/performance.md has the errors beside float64.
 """
 
 from typing import NamedTuple
@@ -30,16 +32,25 @@ class Filter(NamedTuple):
     output: np.ndarray  # A^T [m, n]
 
 
-F23 = Filter(
-    data=np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]),
-    kernel=np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
-    output=np.array([[1, 1, 1, 0], [0, 1, -1, -1]]),
-)
-F22 = Filter(
-    data=np.array([[1, -1, 0], [0, 1, 0], [0, 1, -1]]),
-    kernel=np.array([[1, 0], [1, 1], [0, 1]]),
-    output=np.array([[1, 1, 0], [0, 1, -1]]),
-)
+def _filter(outputs: int, taps: int, *points: float) -> Filter:
+    """F(m, r) by n - 1 points, and the one at infinity (Lavin & Gray 2016, section 4.1).
+
+    Two polynomials are multiplied by their values at n points (Toom 1963; Cook 1966); a filter is the transpose of
+    that. Which points are taken decides how much is rounded.
+    """
+
+    def powers(count):
+        return np.concatenate([np.vander(points, count, increasing=True), np.eye(count)[-1:]])
+
+    others = [points[:i] + points[i + 1 :] for i in range(len(points))]
+    norms = [np.prod(np.subtract(point, rest)) for point, rest in zip(points, others, strict=True)]
+    data = [[*np.poly(rest)[::-1], 0] for rest in others] + [np.poly(points)[::-1]]
+    return Filter(np.array(data), powers(taps) / np.array([*norms, 1])[:, None], powers(outputs).T)
+
+
+F22 = _filter(2, 2, 0, 1)
+F23 = _filter(2, 3, 0, 1, -1)
+F43 = _filter(4, 3, 0, 1, -1, 2, -2)  # 1/2 for 2 would round a third less, and take longer
 # A grid is a list of lists of equal arrays, one for each place in a tile. They are never stacked: to move that much
 # memory costs more than the filtering saves.
 Grid = list
@@ -67,14 +78,14 @@ def _transform(matrix: np.ndarray, grid: Grid) -> Grid:
     return [[_combine(row, line) for row in matrix] for line in zip(*columns, strict=True)]
 
 
-def _tiles(x, size: int) -> Grid:
-    """The size x size places of tiles that lie two pixels apart in x [B, H, W, C]: [B, th, tw, C] each."""
+def _tiles(x, size: int, step: int) -> Grid:
+    """The size x size places of tiles that lie `step` pixels apart in x [B, H, W, C]: [B, th, tw, C] each."""
     batch, height, width, channels = x.shape
-    down, across = (height - size) // 2 + 1, (width - size) // 2 + 1
+    down, across = (height - size) // step + 1, (width - size) // step + 1
 
     def place(i, j):
-        end = (batch, i + 2 * down - 1, j + 2 * across - 1, channels)
-        return lax.slice(x, (0, i, j, 0), end, (1, 2, 2, 1))
+        end = (batch, i + step * (down - 1) + 1, j + step * (across - 1) + 1, channels)
+        return lax.slice(x, (0, i, j, 0), end, (1, step, step, 1))
 
     return [[place(i, j) for j in range(size)] for i in range(size)]
 
@@ -115,14 +126,24 @@ def _outputs(by: Filter, data: Grid, kernel: Grid, contract: int) -> Grid:
     return [[place.reshape(*shape, -1) for place in row] for row in places]
 
 
+def _data(by: Filter, x) -> Grid:
+    """B^T d B of the tiles of x."""
+    return _transform(by.data, _tiles(x, len(by.data), len(by.output)))
+
+
+def _gradients(by: Filter, y) -> Grid:
+    """A g A^T of the tiles of y, whose sides m divides."""
+    return _transform(by.output.T, _tiles(y, len(by.output), len(by.output)))
+
+
 def _correlate(by: Filter, x, kernel: Grid, contract: int):
     """x [B, H, W, I] -> [B, H - r + 1, W - r + 1, O], sides that m divides."""
-    return _image(_outputs(by, _transform(by.data, _tiles(x, len(by.data))), kernel, contract))
+    return _image(_outputs(by, _data(by, x), kernel, contract))
 
 
 def _correlate_weights(by: Filter, x, y):
     """The gradient of sum(y * correlate(x, kernel)) by the kernel: [r, r, I, O]."""
-    data, gradients = _transform(by.data, _tiles(x, len(by.data))), _transform(by.output.T, _tiles(y, len(by.output)))
+    data, gradients = _data(by, x), _gradients(by, y)
     grid = _transform(by.kernel.T, _products(data, gradients, (0, 0)))
     return jnp.stack([jnp.stack(row) for row in grid])
 
@@ -132,22 +153,29 @@ def _pad(x):
     return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), edge, edge, (0, 0, 0)))
 
 
+def _of_3x3(y) -> Filter:
+    """The filter for outputs [B, H, W, O]; the larger tiles would round too much in bfloat16."""
+    return F43 if y.shape[1] % 4 == y.shape[2] % 4 == 0 and y.dtype.itemsize >= 4 else F23
+
+
 def conv3(x, kernel):
     """S, of 3x3 taps: x [B, H, W, I] -> [B, H, W, O]."""
-    grid = [[_mixed(kernel, np.outer(row, column)) for column in F23.kernel] for row in F23.kernel]
-    return _correlate(F23, _pad(x), grid, 0)
+    by = _of_3x3(x)
+    grid = [[_mixed(kernel, np.outer(row, column)) for column in by.kernel] for row in by.kernel]
+    return _correlate(by, _pad(x), grid, 0)
 
 
 def transpose3(y, kernel):
     """T, of 3x3 taps: S with the taps backwards, which meets y with its outputs."""
-    backwards = F23.kernel[:, ::-1]
+    by = _of_3x3(y)
+    backwards = by.kernel[:, ::-1]
     grid = [[_mixed(kernel, np.outer(row, column)) for column in backwards] for row in backwards]
-    return _correlate(F23, _pad(y), grid, 1)
+    return _correlate(by, _pad(y), grid, 1)
 
 
 def weights3(x, y):
     """W, of 3x3 taps."""
-    return _correlate_weights(F23, _pad(x), y)
+    return _correlate_weights(_of_3x3(y), _pad(x), y)
 
 
 def _phases(x):
@@ -183,8 +211,7 @@ def transpose4(y, kernel):
     """T, of 4x4 taps and stride 2: the adjoint of `conv4`, step by step backwards."""
     batch, height, width, _ = y.shape
     down, across, channels = height // 2, width // 2, kernel.shape[2]
-    gradients = _transform(F22.output.T, _tiles(y, 2))
-    tiles = _transform(F22.data.T, _products(gradients, _kernel4(kernel), (1, 1)))
+    tiles = _transform(F22.data.T, _products(_gradients(F22, y), _kernel4(kernel), (1, 1)))
     tiles = [[place.reshape(batch, down, across, -1) for place in row] for row in tiles]
     columns = zip(*(_overlapped(row, 2) for row in tiles), strict=True)
     rows = zip(*(_overlapped(column, 1) for column in columns), strict=True)
