@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from gen_jax.runtime import hugepages
+
 
 class Setting(NamedTuple):
     """What all workers of a row are told."""
@@ -71,6 +73,8 @@ def start(worker: Worker, setting: Setting) -> subprocess.Popen:
         environment["JAX_PLATFORMS"] = "cpu"
     # Two frameworks share a GPU: neither may take all of its memory at once.
     environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    # As `gen-jax` does for itself; the peers get the same.
+    environment.setdefault(hugepages.VARIABLE, hugepages.ASKED)
     told = json.dumps([worker._asdict(), setting._asdict()])
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
     return subprocess.Popen([sys.executable, __file__, told], **pipes)

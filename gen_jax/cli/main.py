@@ -20,7 +20,7 @@ from pathlib import Path
 from gen_jax.cli import verbs
 from gen_jax.errors import InputError, Interrupted
 from gen_jax.field import whole
-from gen_jax.runtime import hangup, watch
+from gen_jax.runtime import hangup, hugepages, watch
 from gen_jax.runtime.files import check_local, check_out, check_run
 from gen_jax.version import __version__
 
@@ -51,24 +51,29 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one verb; returns the exit status and prints at most one error line."""
-    argv = sys.argv[1:] if argv is None else argv
+    """Runs one verb; returns the exit status and prints at most one error line.
+
+    Args:
+      argv: the words of the command; None: those of this process, which may then begin again (`hugepages`).
+    """
+    own = argv is None
+    argv = sys.argv[1:] if own else argv
     debug = "--debug" in argv
     argv = [a for a in argv if a != "--debug"]
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax and TFDS talk at every call, and print what they raise
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name or a sign that the terminal cannot show must not end a run
             stream.reconfigure(errors="backslashreplace")
-    return watch.leave(_outcome(argv, debug))
+    return watch.leave(_outcome(argv, debug, own))
 
 
-def _outcome(argv, debug):
+def _outcome(argv, debug, own):
     with contextlib.suppress(ValueError):  # not in the main thread: signals are the caller's
         signal.signal(signal.SIGTERM, _terminated)
         if hangup.answered():
             signal.signal(signal.SIGHUP, _terminated)
     try:
-        return _run(argv) or 0
+        return _run(argv, own) or 0
     except InputError as error:
         if debug:
             raise
@@ -96,7 +101,7 @@ def _terminated(signum, frame):
     sys.exit(128 + signum)
 
 
-def _run(argv):
+def _run(argv, own):
     known = {name: (parser, function) for name, parser, function in _verbs()}
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(f"gen-jax VERB [RUN] [--flag=value] [--config.field=value]   (gen_jax {__version__})\n")
@@ -134,6 +139,8 @@ def _run(argv):
         arguments.conditions = conditions
     elif conditions:
         raise InputError(f"--condition.{conditions[0][0]}: {argv[0]} takes no condition; leave it out")
+    if own:  # what is refused above is refused at once; what follows takes seconds anyway
+        hugepages.begin_again()
     return function(arguments)
 
 
