@@ -17,7 +17,7 @@ from gen_jax import randomness
 from gen_jax.data import condition as conditions
 from gen_jax.data.dataset import Dataset, floats
 from gen_jax.errors import InputError
-from gen_jax.method import Method, Variables
+from gen_jax.method import Method, Variables, Vocabulary
 from gen_jax.runtime import mesh as meshes
 
 BLOCK = 64
@@ -140,6 +140,8 @@ def sampler(method: Method, mesh: Mesh | None = None) -> Sampler:
 
     def decode(variables: Variables, latents: Any, condition: Condition = None):
         capable(decoded, "cannot decode: it has no latent space")
+        if method.vocabulary is not None:
+            _check_codes(latents, method.vocabulary)
         condition = asked(condition, np.arange(len(jax.tree.leaves(latents)[0])))
         return blocks(lambda z, c: decoded(variables, z, c), latents, condition)
 
@@ -175,6 +177,19 @@ def sampler(method: Method, mesh: Mesh | None = None) -> Sampler:
         return blocks(lambda x, c: matched(variables, x, c), images, condition)
 
     return Sampler(sample, latents, encode, decode, interpolate, reconstruct, complete, match)
+
+
+def _check_codes(codes: np.ndarray, vocabulary: Vocabulary) -> None:
+    """Refuses what are no codes of this vocabulary: looked up, they would be other codes without a word."""
+    codes = np.asarray(codes)
+    if codes.dtype.kind not in "iu" or codes.shape[1:] != tuple(vocabulary.grid):
+        wanted = "x".join(map(str, vocabulary.grid))
+        raise InputError(f"codes: expected integers [N, {wanted}], got {codes.dtype} {list(codes.shape)}")
+    if codes.size and not 0 <= codes.min() <= codes.max() < vocabulary.size:
+        raise InputError(
+            f"codes: {codes.min()} to {codes.max()}, and this model has 0 to {vocabulary.size - 1};"
+            " were they made by another tokenizer?"
+        )
 
 
 def pixels(images: jax.Array) -> jax.Array:
