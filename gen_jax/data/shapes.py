@@ -22,7 +22,8 @@ SIDE = 32
 LEAST_SIDE = 16
 
 # In quarters of a pixel, as in drawing.py.
-BORDER = 2  # nothing is nearer to the edge of the picture
+STEP = 4  # centres lie on corners of the canvas's pixels: a shape has one picture, and not one for each part of a pixel
+BORDER = 4  # nothing is nearer to the edge of the picture
 GAP = 4  # nor to another object, but where one lies in front of the other
 MARGIN = 8  # of "left of", how much further left than up or down: at 45 degrees nobody can tell
 
@@ -185,7 +186,7 @@ def _attempts(said: Numbers, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     words = (words >> np.uint64(1)).astype(np.int64)
 
     low = (radius + BORDER)[..., None]
-    at = low + np.stack([words % 2**31, words // 2**31], -1) % (CANVAS - 2 * low + 1)
+    at = low + STEP * (np.stack([words % 2**31, words // 2**31], -1) % ((CANVAS - 2 * low) // STEP + 1))
     at[:, :, 1:] = np.where(over[..., None], at[:, :, :1] + _overlapping(said, words[:, :, 1:]), at[:, :, 1:])
     good = (((at >= low) & (at <= CANVAS - low)).all(-1) | ~there).all(-1)
 
@@ -215,7 +216,7 @@ def _overlapping(said: Numbers, words: np.ndarray) -> np.ndarray:
     pair = np.where(in_front, first, other)[:, None], np.where(in_front, other, first)[:, None]
     way = words % len(WAYS)
     near, far = (end[*pair, way] for end in reach())
-    away = near + words // 4 % (far - near + 1)
+    away = near + STEP * (words // 4 % ((far - near) // STEP + 1))
     away = np.where(in_front[:, None], away, -away)
     return away[..., None] * WAYS[way]
 
@@ -227,7 +228,7 @@ def reach() -> tuple[np.ndarray, np.ndarray]:
     So far that the one in front covers a share of COVERED of its pixels: int [K, K, 4] quarters each, by the kind (size
     and shape) of the one in front, of the one behind, and the direction of WAYS from the first to the second.
     """
-    far = np.arange(2 * max(RADII))
+    far = np.arange(0, 2 * max(RADII), STEP)
     size, shape = (x.ravel() for x in np.indices((len(RADII), len(SHAPES))))
     cover = jax.jit(coverage, static_argnames="side")
     front = cover(shape, np.array(RADII)[size], np.full((len(size), 2), CANVAS // 2), side=SIDE)
@@ -237,7 +238,7 @@ def reach() -> tuple[np.ndarray, np.ndarray]:
     front, back = (np.asarray(x).reshape(len(size), -1, SIDE**2) for x in (front, back))
     share = np.einsum("fp,bxp->fbx", front[:, 0], back) / back.sum(-1)
     fits = ((share >= COVERED[0]) & (share <= COVERED[1])).reshape(len(size), len(size), len(WAYS), -1)
-    return fits.argmax(-1), len(far) - 1 - fits[..., ::-1].argmax(-1)
+    return far[fits.argmax(-1)], far[::-1][fits[..., ::-1].argmax(-1)]
 
 
 def pictures(said: Numbers, at: np.ndarray, side: int) -> np.ndarray:
