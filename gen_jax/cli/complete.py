@@ -45,15 +45,12 @@ def parse_mask(text: str, shape) -> np.ndarray:
 
 def picture(path: Path, flag: str) -> np.ndarray:
     """The pixels of an image file, uint8 [H, W, C]."""
-    from gen_jax.data.decode import Undecodable, decode
-    from gen_jax.runtime.files import read_bytes, reason
+    from gen_jax.data.decode import of_file
 
     try:
-        return decode(read_bytes(path))
-    except OSError as error:
-        raise InputError(f"{flag}={path}: {reason(error)}; give an image file") from error
-    except Undecodable as error:
-        raise InputError(f"{flag}={path}: cannot be decoded ({error}); give an image file") from error
+        return of_file(path)
+    except InputError as error:
+        raise InputError(f"{flag}={path}: {error}") from error
 
 
 def rows(run, images: np.ndarray, mask: np.ndarray, seeds, condition) -> np.ndarray:

@@ -15,11 +15,10 @@ import numpy as np
 
 from gen_jax import randomness
 from gen_jax.data import audio
-from gen_jax.data.decode import Undecodable, decode
+from gen_jax.data.decode import of_file
 from gen_jax.data.resize import resize
 from gen_jax.data.text import Words
 from gen_jax.errors import InputError
-from gen_jax.runtime.files import read_bytes, reason
 
 KINDS = ("label", "tokens", "audio", "image", "mask")
 
@@ -155,12 +154,7 @@ def _take(condition: Condition, text: str) -> np.ndarray:
 
 
 def _picture(condition: Condition, text: str) -> np.ndarray:
-    try:
-        image = decode(read_bytes(Path(text)))
-    except OSError as error:
-        raise InputError(f"{reason(error)}; give an image file") from error
-    except Undecodable as error:
-        raise InputError(f"cannot be decoded ({error}); give an image file") from error
+    image = of_file(Path(text))
     if image.max() == 1:  # black and white, as a set of such images is read
         image = image * np.uint8(255)
     return resize(image, image_size=condition.shape[:2], channels=condition.shape[2])

@@ -2,9 +2,13 @@
 
 import io
 import warnings
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from gen_jax.errors import InputError
+from gen_jax.runtime.files import read_bytes, reason
 
 # Named one by one: Pillow would also hand a file to external programs (EPS) if its first bytes ask for it.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
@@ -38,6 +42,20 @@ def decode(encoded: bytes) -> np.ndarray:
         raise Undecodable(reason) from error
     pixels = np.asarray(image)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def of_file(path: Path) -> np.ndarray:
+    """The pixels of an image file that a user names.
+
+    Raises:
+      InputError: it cannot be read, or is no image; the caller says which file.
+    """
+    try:
+        return decode(read_bytes(path))
+    except OSError as error:
+        raise InputError(f"{reason(error)}; give an image file") from error
+    except Undecodable as error:
+        raise InputError(f"cannot be decoded ({error}); give an image file") from error
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
