@@ -15,9 +15,9 @@ _3X3 = winograd.conv3, winograd.transpose3, winograd.weights3
 _4X4 = winograd.conv4, winograd.transpose4, winograd.weights4
 # kernel's side, stride, the maps, channels in and out, sides of x
 FORMS = {
-    "3x3": (3, 1, _3X3, 6, 5, (8, 12)),
-    "3x3, odd channels": (3, 1, _3X3, 5, 6, (8, 12)),
-    "3x3, small tiles": (3, 1, _3X3, 6, 5, (6, 8)),
+    "3x3": (3, 1, _3X3, 6, 5, (6, 8)),
+    "3x3, odd channels": (3, 1, _3X3, 5, 6, (6, 8)),
+    "3x3, tiles of four": (3, 1, _3X3, 6, 5, (16, 20)),
     "4x4, stride 2": (4, 2, _4X4, 6, 5, (8, 12)),
     "thin input": (3, 1, (None, None, winograd.weights_thin), 2, 7, (8, 12)),
     "thin output": (3, 1, (None, None, winograd.weights_thin), 7, 2, (8, 12)),
@@ -47,7 +47,8 @@ def _both(form, which, dtype):
 @pytest.mark.parametrize(
     ("dtype", "error"), [("float64", 1e-14), ("float32", 4e-6), pytest.param("bfloat16", 4e-2, marks=pytest.mark.slow)]
 )
-def test_the_maps_are_those_of_xla(form, which, dtype, error):
+def test_the_maps_are_those_of_xla(form, which, dtype, error, monkeypatch):
+    monkeypatch.setattr(winograd, "LARGE", 30)
     with jax.enable_x64(True):
         ours, exact = _both(form, MAPS[which], dtype)
         assert ours.dtype == dtype and ours.shape == exact.shape
@@ -61,3 +62,16 @@ def test_filters_are_exact(filter_):
     data, taps = rng.integers(-9, 10, filter_.data.shape[1]), rng.integers(-9, 10, filter_.kernel.shape[1])
     found = filter_.output @ ((filter_.kernel @ taps) * (filter_.data @ data))
     np.testing.assert_allclose(found, np.correlate(data, taps, "valid"), rtol=0, atol=1e-12)
+
+
+def test_large_layers_have_tiles_of_four():
+    rule = winograd._of_3x3
+    float32 = np.dtype("float32")
+    assert rule((64, 16, 20, 128), 128, float32) is winograd.F43
+    for shape, channels, dtype in [
+        ((64, 16, 16, 128), 64, float32),
+        ((64, 8, 16, 128), 128, float32),
+        ((64, 16, 18, 128), 128, float32),
+        ((64, 16, 16, 128), 128, jnp.dtype("bfloat16")),
+    ]:
+        assert rule(shape, channels, dtype) is winograd.F23
