@@ -23,9 +23,9 @@ def choice(steps, **more):
     return {"train__steps": steps, "optimizer__learning_rate": 1e-3, "optimizer__average": 100, **more}
 
 
-def two_processes(workdir, folder, **choice):
+def two_processes(name, workdir, folder, **choice):
     """Trains in two processes on four simulated devices each."""
-    shrunk("vae_digits", folder)  # writes the images
+    shrunk(name, folder)  # writes the images
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -33,7 +33,7 @@ def two_processes(workdir, folder, **choice):
         "import sys; from pathlib import Path; from gen_jax.runtime.distributed import join;"
         f"join({address!r}, 2, int(sys.argv[1]));"
         "from shrunk import shrunk, trained;"
-        f"trained(shrunk('vae_digits', Path({str(folder)!r}), **{choice!r}), Path({str(workdir)!r}))"
+        f"trained(shrunk({name!r}, Path({str(folder)!r}), **{choice!r}), Path({str(workdir)!r}))"
     )
     count = "--xla_force_host_platform_device_count="
     flags = re.sub(rf"{count}\d+", f"{count}4", os.environ["XLA_FLAGS"])
@@ -46,12 +46,14 @@ def two_processes(workdir, folder, **choice):
         assert "rematerialization" not in error
 
 
+# What rounding becomes in six updates: a player hears it of the other.
 @pytest.mark.slow
-def test_two_processes_of_four_devices(tmp_path):
+@pytest.mark.parametrize("name, near", [("vae_digits", 1e-5), ("gan_digits", 1e-3)])
+def test_two_processes_of_four_devices(name, near, tmp_path):
     split = {"mesh__devices": -1, "mesh__shard_above": ABOVE}
-    two_processes(tmp_path / "two", tmp_path, **choice(3, train__checkpoint_every=3, **split))
-    train(shrunk("vae_digits", tmp_path, **choice(6, **split)), tmp_path / "eight")
-    train(shrunk("vae_digits", tmp_path, **choice(6)), tmp_path / "one")
+    two_processes(name, tmp_path / "two", tmp_path, **choice(3, train__checkpoint_every=3, **split))
+    train(shrunk(name, tmp_path, **choice(6, **split)), tmp_path / "eight")
+    train(shrunk(name, tmp_path, **choice(6)), tmp_path / "one")
     # Each process wrote its part: each array that is split lies in both.
     wrote = [sum(f.stat().st_size for f in (tmp_path / "two/checkpoints/3/state" / f"ocdbt.process_{i}").rglob("*"))
              for i in (0, 1)]  # fmt: skip
@@ -59,12 +61,12 @@ def test_two_processes_of_four_devices(tmp_path):
     parts = [x for x in jax.tree.leaves(state) if x.size > ABOVE]
     assert wrote[1] > 0.4 * sum(x.nbytes for x in parts) and wrote[0] > wrote[1]
     # Gone on with in one process of one device.
-    train(shrunk("vae_digits", tmp_path, **choice(6)), tmp_path / "two")
-    lines = lambda name: (tmp_path / name / "metrics.jsonl").read_text().splitlines()
-    found = {name: [json.loads(line) for line in lines(name)] for name in ("two", "eight", "one")}
+    train(shrunk(name, tmp_path, **choice(6)), tmp_path / "two")
+    lines = lambda run: (tmp_path / run / "metrics.jsonl").read_text().splitlines()
+    found = {run: [json.loads(line) for line in lines(run)] for run in ("two", "eight", "one")}
     assert [row["step"] for row in found["two"]] == list(range(1, 7))
-    for name in ("eight", "one"):
-        for a, b in zip(found["two"], found[name], strict=True):
-            assert a == pytest.approx(b, rel=1e-5), name
-    drawn = [gen_jax.load(tmp_path / name).sample(range(8)).astype(int) for name in ("two", "one")]
+    for run in ("eight", "one"):
+        for a, b in zip(found["two"], found[run], strict=True):
+            assert a == pytest.approx(b, rel=near, abs=near), run
+    drawn = [gen_jax.load(tmp_path / run).sample(range(8)).astype(int) for run in ("two", "one")]
     assert np.abs(drawn[0] - drawn[1]).max() <= 2
