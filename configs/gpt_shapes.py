@@ -1,6 +1,6 @@
 """A transformer that draws scenes of shapes from their captions, over the codes of a tokenizer's run.
 
-    gen-jax train --config=fsq_emoji --config.data.name=shapes --workdir=TOKENIZER
+    gen-jax train --config=fsq_shapes --workdir=TOKENIZER
     gen-jax train --config=gpt_shapes --config.source.run=TOKENIZER
     gen-jax sample RUN --condition.text="a small red circle above a large blue square" --guidance=2
 
@@ -16,11 +16,11 @@ def get_config():
     config.data.name = "shapes"
     config.data.batch_size = 64
     config.model.condition = ("text",)
-    config.model.transformer = {"name": "transformer", "layers": 4, "width": 192, "heads": 6, "dropout": 0.0}
+    config.model.transformer = {"name": "transformer", "layers": 4, "width": 192, "heads": 6, "positions": "rotary"}
     config.optimizer.learning_rate = {"kind": "cosine", "start": 1e-3, "end": 0.0}
     config.optimizer.average = 20_000
-    config.train.steps = 8000
+    config.train.steps = 5000
     config.train.log_every = 50
-    config.train.sample_every = 2000
+    config.train.sample_every = 1000
     config.train.checkpoint_every = 500
     return config

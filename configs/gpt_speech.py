@@ -4,8 +4,12 @@
     gen-jax train --config=gpt_speech --config.source.run=TOKENIZER
     gen-jax sample RUN --condition.audio=three.wav
 
-Not run in full yet: nothing is known of its samples. Measured on 2 cores of an AMD EPYC (Zen 5), JAX 0.10.2: an update
-of 64 images takes 0.47 s of processor time.
+or all of it at once, with the share of digits that are the one that was spoken: `experiments/speech_to_image.py`.
+
+Measured on 2 cores of an AMD EPYC (Zen 5) that other work shared, JAX 0.10.2: 21 min of processor time, the tokenizer
+included. Of 400 takes that training did not have, all speakers known, the classifier reads the spoken digit in 0.968 of
+the digits drawn (with a temperature of 0.7 besides 0.985; of real test images it reads 0.982). Guidance makes that:
+without it the share is 0.80 of 1,000. No speaker was left out.
 """
 
 from gen_jax.config import base
@@ -20,6 +24,7 @@ def get_config():
     config.model.transformer = {"name": "transformer", "layers": 4, "width": 128, "heads": 4, "dropout": 0.1}
     config.optimizer.learning_rate = {"kind": "cosine", "start": 1e-3, "end": 0.0}
     config.optimizer.average = 20_000
+    config.sample.guidance = 2.0
     config.train.steps = 3000
     config.train.log_every = 50
     config.train.sample_every = 1000

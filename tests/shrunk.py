@@ -51,19 +51,21 @@ CONFIGS = {
     "gpt_mnist": ((14, 14, 1), SMALL_TRANSFORMER),
     "masked_digits": ((8, 8, 1), {**SMALL_TRANSFORMER, "model.exact": False, "sample.steps": 2}),
     "gpt_shapes": ((32, 32, 3), SMALL_TRANSFORMER | SCENES),
-    "gpt_emoji": ((32, 32, 3), SMALL_TRANSFORMER | SCENES),
+    "gpt_emoji": ((32, 32, 3), SMALL_TRANSFORMER | SCENES | {"data.split_by": FIELDS["split_by"].default}),
     "gpt_speech": ((28, 28, 1), {**SMALL_TRANSFORMER, "data.audio": "", "model.condition": "label"}),
     "autoencoder_digits": ((16, 16, 1), {**SMALL_MLP, "model.components": 2}),
     "autoencoder_fashion_mnist": ((28, 28, 1), {"model.latent_size": 4, "model.components": 2, **SMALL_CODERS}),
     "vqvae_mnist": ((28, 28, 1), SMALL_TOKENIZER),
     "fsq_emoji": ((32, 32, 3), SMALL_TOKENIZER),
+    "fsq_shapes": ((32, 32, 3), {**SMALL_TOKENIZER, **SCENES}),
     "dvae_emoji": ((32, 32, 3), SMALL_TOKENIZER),
+    "vqgan_emoji": ((32, 32, 3), {**SMALL_TOKENIZER, "model.critic.width": 8}),
 }
 
 # Configs that are made over another run, and the config of that run.
 SOURCES = {
     "reuse_digits": "vae_digits",
-    "gpt_shapes": "fsq_emoji",
+    "gpt_shapes": "fsq_shapes",
     "gpt_emoji": "fsq_emoji",
     "gpt_speech": "vqvae_mnist",
 }
@@ -83,7 +85,9 @@ HEAVY = {
     "vae_fashion_mnist",
     "autoencoder_fashion_mnist",
     "fsq_emoji",
+    "fsq_shapes",
     "dvae_emoji",
+    "vqgan_emoji",
 }
 
 

@@ -25,6 +25,7 @@ from gen_jax.methods import (
     reuse,
     tokenizer,
     vae,
+    vqgan,
 )
 
 METHODS: dict[str, ModuleType] = {
@@ -39,6 +40,7 @@ METHODS: dict[str, ModuleType] = {
     "reuse": reuse,
     "tokenizer": tokenizer,
     "vae": vae,
+    "vqgan": vqgan,
 }
 
 

@@ -11,6 +11,7 @@ of `vocabulary`.
 
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -79,8 +80,16 @@ FIELDS = {
 INFERENCE = ("encoder", "decoder", "codebook")  # what coding needs: no classifier
 
 
-def make(config, spec: Spec, sources: Mapping[str, Source]) -> Method:
-    """The tokenizer of a config; refuses what does not go together."""
+# (what is frozen, images, reconstructions) -> [B]: a term of the loss beside the reconstruction.
+Term = Callable[[Mapping, jax.Array, jax.Array], jax.Array]
+
+
+def make(config, spec: Spec, sources: Mapping[str, Source], added: Mapping[str, Term] = MappingProxyType({})) -> Method:
+    """The tokenizer of a config; refuses what does not go together.
+
+    Args:
+      added: terms of the loss that this file does not know (`vqgan`), each with a weight of its name in the config.
+    """
     if config.objective.reconstruction == "bernoulli" and not spec.binary:
         raise InputError(
             f"objective.reconstruction=bernoulli: the pixels of {config.data.name} are not binary;"
@@ -97,7 +106,7 @@ def make(config, spec: Spec, sources: Mapping[str, Source]) -> Method:
         vocabulary=Vocabulary(quantizer.size, grid(spec.shape, config.model.factor)),
         likelihood=sections.function(RECONSTRUCTIONS, config, "objective", "reconstruction"),
         log_scale=config.objective.log_scale,
-        features=_features(config, spec, sources.get("perceptual")),
+        added={**_perceptual(config, spec, sources.get("perceptual")), **added},
         rule=sections.rule(config),
         parts=config.train.accumulate,
         keep_average=config.optimizer.average != 0,
@@ -108,24 +117,30 @@ def make(config, spec: Spec, sources: Mapping[str, Source]) -> Method:
             kl_weight=config.objective.kl_weight,
             perceptual_weight=config.objective.perceptual_weight,
             temperature=config.objective.temperature,
+            **{f"{name}_weight": config.objective[f"{name}_weight"] for name in added},
         ),
     )
 
 
-def _features(config, spec: Spec, source: Source | None) -> Callable | None:
-    """(variables, images) -> [B, F] of the classifier that a config names; None where it names none."""
+def _perceptual(config, spec: Spec, source: Source | None) -> dict[str, Term]:
+    """The distance in the features of the classifier that a config names; nothing where it names none."""
     run, weight = f"perceptual.run={config.perceptual.run}", config.objective.perceptual_weight
     if (source is None) != (weight == 0):
         missing = "set objective.perceptual_weight" if source else "set perceptual.run to a classifier's run"
         raise InputError(f"{run} with objective.perceptual_weight={weight}: it needs both; {missing}")
     if source is None:
-        return None
+        return {}
     if source.method.features is None:
         train = command("train", "--config=classifier")
         raise InputError(f"{run}: it cannot classify, so it has no features; train one: {train}")
     if source.spec.shape != spec.shape:
         raise InputError(f"{run}: it classifies images of another shape")
-    return lambda variables, images: source.method.features(variables, images)["features"]
+
+    def distance(frozen, images, drawn):
+        seen = (source.method.features(frozen["perceptual"], x)["features"] for x in (images, drawn))
+        return ((next(seen) - next(seen)) ** 2).sum(-1)
+
+    return {"perceptual": distance}
 
 
 def tokenizer(
@@ -135,7 +150,7 @@ def tokenizer(
     vocabulary: Vocabulary,
     likelihood: likelihoods.Likelihood,
     log_scale: float,
-    features: Callable | None,
+    added: Mapping[str, Term],
     rule: Rule,
     parts: int,
     keep_average: bool,
@@ -178,10 +193,8 @@ def tokenizer(
             keys = randomness.row_keys(of_noise, rows)
             found = quantizer.quantize(codebook, encode_raw(params, images), keys, hyper["temperature"])
             decoded = decode_raw(params, found.latents)
-            terms = dict(found.terms)
-            if features:
-                seen = (features(frozen["perceptual"], x) for x in (images, likelihood.mean(decoded)))
-                terms["perceptual"] = ((next(seen) - next(seen)) ** 2).sum(-1)
+            drawn = likelihood.mean(decoded)
+            terms = found.terms | {name: term(frozen, images, drawn) for name, term in added.items()}
             reconstruction = -log_prob(params, images, decoded)
             total = reconstruction + sum(hyper[f"{name}_weight"] * term for name, term in terms.items())
             # As Means, which are added up over the parts of a batch.

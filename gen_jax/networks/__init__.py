@@ -15,6 +15,7 @@ and those of a tokenizer, whose latents are a grid of h = H / factor, w = W / fa
 
     Encoder(features, factor, ..., dtype)(images) -> [B, h, w, features]
     Decoder(shape, factor, ..., outputs, dtype)(latents [B, h, w, D]) -> [B, H, W, C, outputs]
+    Critic(..., dtype)(images) -> logits [B, rows, columns], one a patch
 
 Values of `conditions` are a dict of arrays [B, ...] (networks/conditions.py). What a config may set is a `setting`,
 with its default, meaning and bounds. Collections besides the parameters:
@@ -23,7 +24,7 @@ with its default, meaning and bounds. Collections besides the parameters:
 
 import jax
 
-from gen_jax.networks import classifier, conv, convnet, dcgan, grid, mlp, reader, sngan, transformer
+from gen_jax.networks import classifier, conv, convnet, dcgan, grid, mlp, patch, reader, sngan, transformer
 
 GENERATORS = {"dcgan": dcgan.Generator, "sngan": sngan.Generator, "convnet": convnet.Generator}
 DISCRIMINATORS = {
@@ -37,6 +38,7 @@ TRANSFORMERS = {"transformer": transformer.Transformer}
 DECODERS = {"mlp": mlp.Decoder, "conv": conv.Decoder}
 GRID_ENCODERS = {"residual": grid.Encoder}
 GRID_DECODERS = {"residual": grid.Decoder}
+PATCH_CRITICS = {"patch": patch.Critic}
 READERS = {"transformer": reader.Reader}
 
 # The last layer of every decoder: params[OUTPUT]["bias"] holds, flat, the parameters that a method may
