@@ -1,6 +1,7 @@
 """How many of the pictures that a run draws of shapes show every attribute that they were asked for.
 
-    uv run python experiments/shapes_score.py RUN [--count=200] [--wrong=FILE.png] [--temperature=1.0 ...]
+    uv run python experiments/shapes_score.py RUN [--count=200] [--wrong=FILE.png] [--guidance=2 ...]
+    uv run python experiments/shapes_score.py RUN --scorer=MATCHER --best_of=8
 
 asks for the captions of test scenes, of combinations of colour and shape that training had and of those that it left
 out, by the number of objects, and reads what is drawn (`experiments/shapes_judge.py`). "of real" is the same share of
@@ -10,6 +11,7 @@ the test scenes' own pictures: what the judge can see. Any other flag is handed 
 import argparse
 import ast
 import collections
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,15 +44,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run")
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--scorer", help="a run of matcher_shapes that chooses among --best_of draws")
+    parser.add_argument("--best_of", type=int, default=8)
     parser.add_argument("--wrong", help="a grid of the pictures that are wrong, at most 64; their captions are printed")
     arguments, rest = parser.parse_known_args()
     options = {name: ast.literal_eval(value) for name, value in (word[2:].split("=") for word in rest)}
     run, wrong = gen_jax.load(arguments.run), []
-    print(f"{run}, {options or 'default options'}")
+    draw, how = run.sample, ""
+    if arguments.scorer:
+        draw = partial(run.best_of, arguments.best_of, gen_jax.load(arguments.scorer))
+        how = f", best of {arguments.best_of}"
+    print(f"{run}, {options or 'default options'}{how}")
     print(f"| captions | objects | right | of real | wrong in: {' | '.join(KINDS)} |\n|{' --- |' * (4 + len(KINDS))}")
     for objects in range(1, scene.MOST + 1):
         for name, (tokens, captions, real) in asked(run, objects, arguments.count).items():
-            drawn = run.sample(range(len(tokens)), {"text": tokens}, **options)
+            drawn = draw(range(len(tokens)), {"text": tokens}, **options)
             readings = judge.read(drawn)
             faults = [judge.faults(*pair) for pair in zip(readings, map(scene.parse, captions), strict=True)]
             right = np.array([not found for found in faults])
