@@ -4,8 +4,17 @@
     gen-jax train --config=gpt_shapes --config.source.run=TOKENIZER
     gen-jax sample RUN --condition.text="a small red circle above a large blue square" --guidance=2
 
-Not run in full yet: nothing is known of its samples. Measured on 2 cores of an AMD EPYC (Zen 5), JAX 0.10.2: an update
-of 64 images takes 0.85 s of processor time.
+Measured on 2 cores of an AMD EPYC (Zen 5) that other work shared, JAX 0.10.2: 63 min of processor time, the tokenizer
+included. Of 60 captions of test scenes each, the share of pictures in which every attribute is right
+(`experiments/shapes_score.py`), of combinations of colour and shape that training had and of others:
+
+    objects   as drawn     guidance 2   best of 8 by a matcher_shapes
+    one       0.83, 0.33   0.83, 0.25   0.97, 0.45
+    two       0.33, 0.10   0.35, 0.18   0.58, 0.20
+    three     0.02, 0.02   0.02, 0.00   0.17, 0.03
+
+Standard errors are 0.02 to 0.06; of real pictures all are right. Guidance 4 is worse throughout. Wrong are most often
+the number of objects and, where the combination was never seen, the shape or the colour.
 """
 
 from gen_jax.config import base
