@@ -13,11 +13,12 @@ from gen_jax.networks import convolution, winograd
 
 _3X3 = winograd.conv3, winograd.transpose3, winograd.weights3
 _4X4 = winograd.conv4, winograd.transpose4, winograd.weights4
+TILES_OF_FOUR = "3x3, tiles of four"
 # kernel's side, stride, the maps, channels in and out, sides of x
 FORMS = {
     "3x3": (3, 1, _3X3, 6, 5, (6, 8)),
     "3x3, odd channels": (3, 1, _3X3, 5, 6, (6, 8)),
-    "3x3, tiles of four": (3, 1, _3X3, 6, 5, (16, 20)),
+    TILES_OF_FOUR: (3, 1, _3X3, 6, 5, (16, 20)),
     "4x4, stride 2": (4, 2, _4X4, 6, 5, (8, 12)),
     "thin input": (3, 1, (None, None, winograd.weights_thin), 2, 7, (8, 12)),
     "thin output": (3, 1, (None, None, winograd.weights_thin), 7, 2, (8, 12)),
@@ -45,10 +46,12 @@ def _both(form, which, dtype):
     ("form", "which"), [(form, name) for form in FORMS for name in MAPS if FORMS[form][2][MAPS[name]]]
 )
 @pytest.mark.parametrize(
-    ("dtype", "error"), [("float64", 1e-14), ("float32", 4e-6), pytest.param("bfloat16", 4e-2, marks=pytest.mark.slow)]
+    ("dtype", "error"), [("float64", 1e-14), ("float32", 1e-6), pytest.param("bfloat16", 4e-2, marks=pytest.mark.slow)]
 )
 def test_the_maps_are_those_of_xla(form, which, dtype, error, monkeypatch):
     monkeypatch.setattr(winograd, "LARGE", 30)
+    if form == TILES_OF_FOUR and dtype == "float32":
+        error = 4e-6
     with jax.enable_x64(True):
         ours, exact = _both(form, MAPS[which], dtype)
         assert ours.dtype == dtype and ours.shape == exact.shape
@@ -56,12 +59,12 @@ def test_the_maps_are_those_of_xla(form, which, dtype, error, monkeypatch):
 
 
 @pytest.mark.parametrize("filter_", [winograd.F22, winograd.F23, winograd.F43], ids=["F22", "F23", "F43"])
-def test_filters_are_exact(filter_):
-    """A^T ((G g) * (B^T d)) is the correlation of d and g: of whole numbers it is a whole number."""
+def test_filters_are_exact_in_integers(filter_):
+    """A^T ((G g) * (B^T d)) is the correlation of d and g, in whole numbers."""
     rng = np.random.default_rng(0)
-    data, taps = rng.integers(-9, 10, filter_.data.shape[1]), rng.integers(-9, 10, filter_.kernel.shape[1])
+    data, taps = rng.integers(-9, 10, filter_.data.shape[1]), 24 * rng.integers(-9, 10, filter_.kernel.shape[1])
     found = filter_.output @ ((filter_.kernel @ taps) * (filter_.data @ data))
-    np.testing.assert_allclose(found, np.correlate(data, taps, "valid"), rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(found, np.correlate(data, taps, "valid"))
 
 
 def test_large_layers_have_tiles_of_four():
