@@ -68,13 +68,9 @@ def test_filters_are_exact_in_integers(filter_):
 
 
 def test_large_layers_have_tiles_of_four():
-    rule = winograd._of_3x3
-    float32 = np.dtype("float32")
-    assert rule((64, 16, 20, 128), 128, float32) is winograd.F43
-    for shape, channels, dtype in [
-        ((64, 16, 16, 128), 64, float32),
-        ((64, 8, 16, 128), 128, float32),
-        ((64, 16, 18, 128), 128, float32),
-        ((64, 16, 16, 128), 128, jnp.dtype("bfloat16")),
-    ]:
-        assert rule(shape, channels, dtype) is winograd.F23
+    rule = lambda sides, channels, dtype="float32": winograd._of_3x3(
+        jax.ShapeDtypeStruct((64, *sides, 128), jnp.dtype(dtype)), 128 * channels
+    )
+    assert rule((16, 20), 128) is winograd.F43
+    for other in [((16, 16), 64), ((8, 16), 128), ((16, 18), 128), ((16, 16), 128, "bfloat16")]:
+        assert rule(*other) is winograd.F23
