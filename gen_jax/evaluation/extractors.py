@@ -29,6 +29,7 @@ from gen_jax.config.load import load as load_config
 from gen_jax.data import cache
 from gen_jax.data.dataset import Dataset, floats
 from gen_jax.errors import InputError
+from gen_jax.networks.pyramid import fits
 from gen_jax.observers import Observer
 from gen_jax.run import Run, load
 from gen_jax.runtime import mesh as meshes
@@ -104,8 +105,7 @@ def make(
 
 def default(dataset: Dataset) -> str:
     """The extractor that needs no file: the classifier where it can learn, else random."""
-    fits = all(side % 4 == 0 and side >= 8 for side in dataset.spec.shape[:2])
-    return "classifier" if dataset.spec.classes > 1 and fits else "random"
+    return "classifier" if dataset.spec.classes > 1 and fits(dataset.spec.shape) else "random"
 
 
 def extract(

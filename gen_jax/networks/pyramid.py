@@ -11,6 +11,11 @@ BLOCK = "block"
 Shape = tuple[int, int, int]  # height, width, channels
 
 
+def fits(shape: Shape) -> bool:
+    """Whether both sides are a multiple of 4, and at least 8."""
+    return all(side % 4 == 0 and side >= 8 for side in shape[:2])
+
+
 def stages(shape: Shape) -> int:
     """How often both sides are halved: while both are even and above 4 (32: 3, to 4; 28: 2, to 7).
 
@@ -18,7 +23,7 @@ def stages(shape: Shape) -> int:
       InputError: a side that is below 8 or no multiple of 4, or channels other than 1 or 3.
     """
     height, width, channels = shape
-    if height % 4 or width % 4 or min(height, width) < 8:
+    if not fits(shape):
         size = height if height == width else f"({height}, {width})"
         raise InputError(f"data.image_size={size}: must be a multiple of 4 and at least 8; resize, say to 32")
     if channels not in (1, 3):
