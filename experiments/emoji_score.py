@@ -10,10 +10,10 @@ real image on the left of each that is drawn; its captions are printed. Any othe
 """
 
 import argparse
-import ast
 from pathlib import Path
 
 import numpy as np
+from shares import options, share
 
 import gen_jax
 from gen_jax.data.condition import describe
@@ -40,24 +40,22 @@ def main():
     parser.add_argument("--count", type=int, default=300, help="images of each split, at most")
     parser.add_argument("--grid", type=Path)
     arguments, rest = parser.parse_known_args()
-    options = {name: ast.literal_eval(value) for name, value in (word[2:].split("=") for word in rest)}
-    run, scorer = gen_jax.load(arguments.run), gen_jax.load(arguments.scorer)
+    given, run, scorer = options(rest), gen_jax.load(arguments.run), gen_jax.load(arguments.scorer)
     for one in (run, scorer):
         if one.config.data.split_by != "name":
             raise SystemExit(f"error: {one.path} has data.split_by={one.config.data.split_by}; train it with name")
     about = run.method.conditions["text"]
     if scorer.method.conditions["text"] != about:
         raise SystemExit("error: the scorer reads other words than the model is asked by")
-    print(f"{run}, {options or 'default options'}\n| names | images | drawn | real |\n| --- | --- | --- | --- |")
+    print(f"{run}, {given or 'default options'}\n| names | images | drawn | real |\n| --- | --- | --- | --- |")
     shown = []
     for split, of in (("train", "that training had"), ("test", "that it never read")):
         data = run.dataset(split)
         index = np.random.default_rng(1).permutation(data.spec.size)[: arguments.count]
         batch = data.gather(index)
         captions = batch["condition"]["text"]
-        drawn = run.sample(range(len(index)), {"text": captions}, **options)
-        shares = (chosen_among(scorer, images, captions) for images in (drawn, batch["image"]))
-        cells = [f"{x.mean():.3f} ± {x.std() / max(1, len(x) - 1) ** 0.5:.3f}" for x in shares]
+        drawn = run.sample(range(len(index)), {"text": captions}, **given)
+        cells = [share(chosen_among(scorer, images, captions)) for images in (drawn, batch["image"])]
         print(f"| {of} | {len(index)} | {' | '.join(cells)} |", flush=True)
         pairs = np.stack([batch["image"], drawn], 1)[:SHOWN]
         shown.append(pairs.reshape(-1, *pairs.shape[2:]))

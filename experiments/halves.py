@@ -10,6 +10,7 @@ the hidden half stays black. A model that is asked for a class is told that of t
 import sys
 
 import numpy as np
+from shares import share
 
 import gen_jax
 from gen_jax.cli.complete import HALVES, parse_mask
@@ -28,8 +29,7 @@ def main():
 
     def kept(images) -> str:
         seen = extractors.extract(extractor, lambda rows: images[rows], len(images), run.mesh)
-        right = seen.probabilities.argmax(1) == label
-        return f"{right.mean():.3f} ± {right.std() / max(1, len(right) - 1) ** 0.5:.3f}"
+        return share(seen.probabilities.argmax(1) == label)
 
     print(f"{run}; whole images: {kept(images)}\n| drawn anew | kept | half alone |\n| --- | --- | --- |")
     for half in HALVES:

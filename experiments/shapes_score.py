@@ -9,13 +9,13 @@ the test scenes' own pictures: what the judge can see. Any other flag is handed 
 """
 
 import argparse
-import ast
 import collections
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import shapes_judge as judge
+from shares import options, share
 
 import gen_jax
 from gen_jax import data
@@ -48,25 +48,23 @@ def main():
     parser.add_argument("--best_of", type=int, default=8)
     parser.add_argument("--wrong", help="a grid of the pictures that are wrong, at most 64; their captions are printed")
     arguments, rest = parser.parse_known_args()
-    options = {name: ast.literal_eval(value) for name, value in (word[2:].split("=") for word in rest)}
-    run, wrong = gen_jax.load(arguments.run), []
+    given, run, wrong = options(rest), gen_jax.load(arguments.run), []
     draw, how = run.sample, ""
     if arguments.scorer:
         draw = partial(run.best_of, arguments.best_of, gen_jax.load(arguments.scorer))
         how = f", best of {arguments.best_of}"
-    print(f"{run}, {options or 'default options'}{how}")
+    print(f"{run}, {given or 'default options'}{how}")
     print(f"| captions | objects | right | of real | wrong in: {' | '.join(KINDS)} |\n|{' --- |' * (4 + len(KINDS))}")
     for objects in range(1, scene.MOST + 1):
         for name, (tokens, captions, real) in asked(run, objects, arguments.count).items():
-            drawn = draw(range(len(tokens)), {"text": tokens}, **options)
+            drawn = draw(range(len(tokens)), {"text": tokens}, **given)
             readings = judge.read(drawn)
             faults = [judge.faults(*pair) for pair in zip(readings, map(scene.parse, captions), strict=True)]
             right = np.array([not found for found in faults])
-            error = right.std() / max(1, len(right) - 1) ** 0.5
             counts = collections.Counter(kind for found in faults for kind in found)
-            share = " | ".join(f"{counts[kind] / len(right):.3f}" for kind in KINDS)
+            wrong_in = " | ".join(f"{counts[kind] / len(right):.3f}" for kind in KINDS)
             limit = judge.right(real, captions).mean()
-            print(f"| {name} | {objects} | {right.mean():.3f} ± {error:.3f} | {limit:.3f} | {share} |", flush=True)
+            print(f"| {name} | {objects} | {share(right)} | {limit:.3f} | {wrong_in} |", flush=True)
             of = f"{name}, {objects}"
             wrong += [(of, *row) for row in zip(captions, faults, drawn, readings, strict=True) if row[1]]
     if arguments.wrong and wrong:
