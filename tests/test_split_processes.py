@@ -54,12 +54,12 @@ def test_two_processes_of_four_devices(name, near, tmp_path):
     two_processes(name, tmp_path / "two", tmp_path, **choice(3, train__checkpoint_every=3, **split))
     train(shrunk(name, tmp_path, **choice(6, **split)), tmp_path / "eight")
     train(shrunk(name, tmp_path, **choice(6)), tmp_path / "one")
-    # Each process wrote its part: each array that is split lies in both.
+    # Each process wrote its part: each array that is split lies in both. Who writes the others, Orbax decides.
     wrote = [sum(f.stat().st_size for f in (tmp_path / "two/checkpoints/3/state" / f"ocdbt.process_{i}").rglob("*"))
              for i in (0, 1)]  # fmt: skip
     state = gen_jax.load(tmp_path / "two").state
     parts = [x for x in jax.tree.leaves(state) if x.size > ABOVE]
-    assert wrote[1] > 0.4 * sum(x.nbytes for x in parts) and wrote[0] > wrote[1]
+    assert min(wrote) > 0.4 * sum(x.nbytes for x in parts)
     # Gone on with in one process of one device.
     train(shrunk(name, tmp_path, **choice(6)), tmp_path / "two")
     lines = lambda run: (tmp_path / run / "metrics.jsonl").read_text().splitlines()
