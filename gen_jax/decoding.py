@@ -47,8 +47,8 @@ def draw(keys: Array, logits: Float[Array, "B V"], temperature: Like, top_k: int
     """
     found = cut(logits / jnp.where(temperature > 0, temperature, 1.0), top_k, top_p)
     # "high": float32 Gumbel noise of the usual kind ends near 16, which no token below a share of 1e-7 overcomes.
-    drawn = jax.vmap(lambda key, row: jax.random.categorical(key, row, mode="high"))(keys, found)
-    return jnp.where(temperature > 0, drawn, logits.argmax(-1)).astype(jnp.int32)
+    noise = jax.vmap(lambda key: jax.random.gumbel(key, found.shape[1:], found.dtype, mode="high"))(keys)
+    return jnp.where(temperature > 0, found + noise, logits).argmax(-1).astype(jnp.int32)
 
 
 def log_likelihood(logits: Float[Array, "B T V"], tokens: Int[Array, "B T"]) -> Float[Array, "B T"]:

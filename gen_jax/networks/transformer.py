@@ -29,10 +29,13 @@ _normal = nn.initializers.normal(0.02)
 
 
 class Layer(NamedTuple):
-    """What a layer has seen: the first `at` of S places; the others hold nothing yet."""
+    """What a layer has seen: the first `at` of S places; the others hold nothing yet.
 
-    keys: Float[Array, "B S H D"]
-    values: Float[Array, "B S H D"]
+    Heads stand before places, as the products take them: else all of it would be transposed for each new token.
+    """
+
+    keys: Float[Array, "B H S D"]
+    values: Float[Array, "B H S D"]
 
 
 Cache = tuple[Layer, ...]
@@ -52,16 +55,17 @@ class Attention(nn.Module):
         rows, count, _ = x.shape
         each = self.width // self.heads
         joint = nn.Dense(3 * self.width, use_bias=False, kernel_init=_normal, dtype=self.dtype, name="joint")(x)
-        queries, keys, values = jnp.moveaxis(joint.reshape(rows, count, 3, self.heads, each), 2, 0)
+        queries, keys, values = joint.reshape(rows, count, 3, self.heads, each).transpose(2, 0, 3, 1, 4)
         if self.turns:
             queries, keys = rotated(queries, places), rotated(keys, places)
         if layer is not None:
-            put = lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), at, 1)
+            put = lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), at, 2)
             layer = Layer(put(layer.keys, keys), put(layer.values, values))
             keys, values = layer
         weights = attention(queries, keys, mask)
         self.sow("attention", "weights", weights)  # kept where somebody asks for them
-        found = jnp.einsum("bhns,bshd->bnhd", weights.astype(values.dtype), values).reshape(rows, count, self.width)
+        found = jnp.einsum("bhns,bhsd->bhnd", weights.astype(values.dtype), values)
+        found = found.swapaxes(1, 2).reshape(rows, count, self.width)
         return nn.Dense(self.width, use_bias=False, kernel_init=_normal, dtype=self.dtype, name="out")(found), layer
 
 
@@ -70,18 +74,18 @@ def attention(queries, keys, mask) -> Float[Array, "B H N S"]:
 
     Where nothing may be seen every place counts alike: no number is lost.
     """
-    scores = jnp.einsum("bnhd,bshd->bhns", queries, keys).astype(jnp.promote_types(queries.dtype, jnp.float32))
+    scores = jnp.einsum("bhnd,bhsd->bhns", queries, keys).astype(jnp.promote_types(queries.dtype, jnp.float32))
     return jax.nn.softmax(jnp.where(mask, scores / np.sqrt(queries.shape[-1]), jnp.finfo(scores.dtype).min))
 
 
-def rotated(x: Float[Array, "B N H D"], places: Float[Array, "N 2"], base: float = 100.0) -> Float[Array, "B N H D"]:
+def rotated(x: Float[Array, "B H N D"], places: Float[Array, "N 2"], base: float = 100.0) -> Float[Array, "B H N D"]:
     """Rotary positions in two dimensions (Su et al. 2021): half of each head turns by the row, half by the column.
 
     Pair i of a half turns by place * base ** (-i / pairs), so that q.k depends on the difference of places alone.
     """
     pairs = x.shape[-1] // 4
     angles = places[:, :, None] * base ** (-jnp.arange(pairs) / pairs)  # [N, 2, pairs]
-    sin, cos = (f(angles)[:, None].astype(x.dtype) for f in (jnp.sin, jnp.cos))
+    sin, cos = (f(angles).astype(x.dtype) for f in (jnp.sin, jnp.cos))
     first, second = jnp.moveaxis(x.reshape(*x.shape[:-1], 2, 2, pairs), -2, 0)
     turned = jnp.stack([first * cos - second * sin, second * cos + first * sin], -2)
     return turned.reshape(x.shape)
@@ -212,7 +216,7 @@ class Transformer(nn.Module):
 
     def run(self, x, at, cache: Cache | None, keys=None):
         """Vectors [B, N, width] that stand at places `at` to at + N -> those that the heads read, and the cache."""
-        count, seen = x.shape[1], x.shape[1] if cache is None else cache[0].keys.shape[1]
+        count, seen = x.shape[1], x.shape[1] if cache is None else cache[0].keys.shape[2]
         here = at + jnp.arange(count)
         mask = jnp.arange(seen) <= here[:, None] if self.causal else jnp.ones((count, seen), bool)
         layers = []
@@ -233,7 +237,7 @@ class Transformer(nn.Module):
         rows = len(dropped)
         each = self.width // self.heads
         total = self.ahead + self.grid[0] * self.grid[1]
-        empty = lambda: jnp.zeros((rows, total, self.heads, each), self.dtype)
+        empty = lambda: jnp.zeros((rows, self.heads, total, each), self.dtype)
         x = self.after(condition, dropped, self.started(rows) + self.places()[0])
         x, cache = self.run(x, 0, tuple(Layer(empty(), empty()) for _ in self.blocks))
         return self.head(x[:, -1]), cache
