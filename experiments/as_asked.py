@@ -18,6 +18,7 @@ import numpy as np
 
 import gen_jax
 from gen_jax.data.condition import chosen
+from gen_jax.errors import in_one_line
 from gen_jax.evaluation import extractors
 from gen_jax.train import train
 
@@ -65,4 +66,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

@@ -19,6 +19,7 @@ import numpy as np
 
 from gen_jax.config import base
 from gen_jax.config.load import check, complete
+from gen_jax.errors import in_one_line
 from gen_jax.networks import convolution
 from gen_jax.program import build
 
@@ -85,4 +86,5 @@ def config(asked, file: Path):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with in_one_line():
+        sys.exit(main())

@@ -17,6 +17,7 @@ from shares import options, share
 
 import gen_jax
 from gen_jax.data.condition import describe
+from gen_jax.errors import in_one_line
 from gen_jax.provenance.pictures import grid, write_png
 
 AMONG, SHOWN = 100, 16
@@ -66,4 +67,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

@@ -15,6 +15,7 @@ from shares import share
 import gen_jax
 from gen_jax.cli.complete import HALVES, parse_mask
 from gen_jax.data.condition import chosen
+from gen_jax.errors import in_one_line
 from gen_jax.evaluation import extractors
 from gen_jax.train import train
 
@@ -39,4 +40,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

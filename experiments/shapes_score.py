@@ -21,6 +21,7 @@ import gen_jax
 from gen_jax import data
 from gen_jax.data import scene
 from gen_jax.data.condition import describe
+from gen_jax.errors import in_one_line
 from gen_jax.provenance.pictures import grid, write_png
 
 KINDS = ("number", "size", "colour", "shape", "where")
@@ -77,4 +78,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

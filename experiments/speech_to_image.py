@@ -15,6 +15,7 @@ from as_asked import as_asked
 
 import gen_jax
 from gen_jax.config import load
+from gen_jax.errors import in_one_line
 from gen_jax.evaluation.during_training import observers
 from gen_jax.train import train
 
@@ -42,4 +43,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from gen_jax.cli.main import main as gen_jax
+from gen_jax.errors import in_one_line
 
 IMAGES, SIDE = 20_000, 64
 CODERS = [f"--config.model.{name}.{field}" for name in ("encoder", "decoder") for field in ("width=16", "hidden=128")]
@@ -76,4 +77,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

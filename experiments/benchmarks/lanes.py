@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from gen_jax.config import load
+from gen_jax.errors import in_one_line
 from gen_jax.lanes import together
 from gen_jax.program import build
 from gen_jax.runtime.compilation import enable_cache
@@ -84,4 +85,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()
