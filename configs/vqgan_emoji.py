@@ -5,8 +5,9 @@
 
 As `fsq_emoji`, with the game of VQGAN beside the squared error.
 
-Not run in full yet: nothing is known of its reconstructions. Measured on 2 cores of an AMD EPYC (Zen 5) that other work
-shared, JAX 0.10.2: an update of 64 images takes 0.2 s, that of `fsq_emoji` 0.1 s.
+Measured on one core of an AMD EPYC (Zen 5) with JAX 0.10.2: 3.8 min of processor time. Of 358 emoji held out, the
+reconstructions have 22.1 dB, SSIM 0.751 (`fsq_emoji`: 22.1, 0.760) and 99.4 % of the codes in use. Flat areas
+come out grainy.
 """
 
 from gen_jax.config import base
