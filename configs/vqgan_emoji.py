@@ -6,8 +6,8 @@
 As `fsq_emoji`, with the game of VQGAN beside the squared error.
 
 Measured on one core of an AMD EPYC (Zen 5) with JAX 0.10.2: 3.8 min of processor time. Of 358 emoji held out, the
-reconstructions have 22.1 dB, SSIM 0.751 (`fsq_emoji`: 22.1, 0.760) and 99.4 % of the codes in use. Flat areas
-come out grainy.
+reconstructions have 22.1 dB, SSIM 0.751 (`fsq_emoji`: 22.1, 0.760) and 99.4 % of the codes in use. Flat areas come
+out grainy.
 """
 
 from gen_jax.config import base

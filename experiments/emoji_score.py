@@ -17,7 +17,7 @@ from shares import options, share
 
 import gen_jax
 from gen_jax.data.condition import describe
-from gen_jax.errors import in_one_line
+from gen_jax.errors import InputError, in_one_line
 from gen_jax.provenance.pictures import grid, write_png
 
 AMONG, SHOWN = 100, 16
@@ -44,10 +44,10 @@ def main():
     given, run, scorer = options(rest), gen_jax.load(arguments.run), gen_jax.load(arguments.scorer)
     for one in (run, scorer):
         if one.config.data.split_by != "name":
-            raise SystemExit(f"error: {one.path} has data.split_by={one.config.data.split_by}; train it with name")
+            raise InputError(f"{one.path} has data.split_by={one.config.data.split_by}; train it with name")
     about = run.method.conditions["text"]
     if scorer.method.conditions["text"] != about:
-        raise SystemExit("error: the scorer reads other words than the model is asked by")
+        raise InputError("the scorer reads other words than the model is asked by")
     print(f"{run}, {given or 'default options'}\n| names | images | drawn | real |\n| --- | --- | --- | --- |")
     shown = []
     for split, of in (("train", "that training had"), ("test", "that it never read")):

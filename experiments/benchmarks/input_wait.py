@@ -21,7 +21,6 @@ import numpy as np
 from PIL import Image
 
 from gen_jax.cli.main import main as gen_jax
-from gen_jax.errors import in_one_line
 
 IMAGES, SIDE = 20_000, 64
 CODERS = [f"--config.model.{name}.{field}" for name in ("encoder", "decoder") for field in ("width=16", "hidden=128")]
@@ -77,5 +76,4 @@ def main():
 
 
 if __name__ == "__main__":
-    with in_one_line():
-        main()
+    main()
