@@ -17,7 +17,7 @@ import signal
 import sys
 from pathlib import Path
 
-from gen_jax.cli import verbs
+from gen_jax.cli import draw, verbs
 from gen_jax.errors import InputError, Interrupted
 from gen_jax.field import whole
 from gen_jax.runtime import hangup, hugepages, watch
@@ -261,7 +261,7 @@ def _verbs():
     prepare[1].add_argument("name", help="as TFDS calls it: mnist, cifar10, ...")
     prepare[1].add_argument("--data_dir", help="default: $TFDS_DATA_DIR or ~/tensorflow_datasets")
     yield prepare
-    sample = signed("sample", verbs.sample, "Draw images by seed into a PNG grid.")
+    sample = signed("sample", draw.sample, "Draw images by seed into a PNG grid.")
     sample[1].add_argument("--seeds", default="0-15", help="such as 0-15 or 3,7,9; default: 0-15")
     sample[1].add_argument("--out", help="the file (the folder, with --each); default: in the run's samples/")
     sample[1].add_argument("--each", action="store_true", help="one PNG an image, at its own size")
@@ -275,17 +275,17 @@ def _verbs():
     sample[1].number("--best_of", 1, 1000, help="draws for each seed, of which the --scorer chooses one")
     sample[1].add_argument("--scorer", metavar="RUN", help="a matcher's run, for --best_of")
     yield sample
-    interpolate = signed("interpolate", verbs.interpolate, "Animate spherical interpolations between seeds (WebP).")
+    interpolate = signed("interpolate", draw.interpolate, "Animate spherical interpolations between seeds (WebP).")
     interpolate[1].add_argument("--seeds", default="0-3", help="the corners; default: 0-3")
     interpolate[1].number("--frames", 2, 1000, default=20, help="from each seed to the next")
     asked_by(interpolate[1])
     interpolate[1].add_argument("--out", help="a .webp or .gif; default: in the run's samples/")
     yield interpolate
-    reconstruct = signed("reconstruct", verbs.reconstruct, "Show test images beside their reconstructions.")
+    reconstruct = signed("reconstruct", draw.reconstruct, "Show test images beside their reconstructions.")
     reconstruct[1].number("--count", 1, INT32, help="how many test images; default: 32")
     reconstruct[1].add_argument("--out", help="the PNG; default: in the run's samples/")
     yield reconstruct
-    complete = signed("complete", verbs.complete, "Draw a part of images anew: a file's, or test images'.")
+    complete = signed("complete", draw.complete, "Draw a part of images anew: a file's, or test images'.")
     complete[1].add_argument("image", nargs="?", help="an image file; default: test images")
     complete[1].add_argument("--mask", default="bottom", help=MASK)
     complete[1].add_argument("--seeds", default="0-5", help="a completion for each; default: 0-5")
