@@ -70,12 +70,13 @@ FIELDS = {
     "combinations": Field(
         "seen", "seen: some colours and shapes meet in test scenes only; all: anywhere", choices=shapes.COMBINATIONS
     ),
+    "grid": Field(1, "pixels between the places where shapes may lie: more are easier to learn", choices=shapes.GRIDS),
 }
 
 # The fields that one kind of set alone takes.
 TAKEN_BY = {
     **dict.fromkeys(("labels", "condition_path", "skip_broken"), "folder"),
-    **dict.fromkeys(("scenes", "objects", "combinations"), "shapes"),
+    **dict.fromkeys(("scenes", "objects", "combinations", "grid"), "shapes"),
     "split_by": "tfds",
 }
 
@@ -108,6 +109,7 @@ def make(
     scenes: int = 20_000,
     objects: Sequence[int] = (1, 2, 3),
     combinations: str = "seen",
+    grid: int = 1,
     split: str = "train",
     **fields,
 ) -> Dataset:
@@ -136,7 +138,7 @@ def make(
       speaker: of `audio`, in the test split alone (see speech.py).
       split_by: "index" or "name" (see text.name): what tells the test images of a TFDS set that has no test split.
       condition_path: of a second folder, which holds for each image the one it can be asked for by (see folder.py).
-      scenes, objects, combinations: of shapes, see `shapes.open_splits`.
+      scenes, objects, combinations, grid: of shapes, see `shapes.open_splits`.
       split: "train" or "test".
       fields: what a source of the user's own is told (`name` is FILE.py:NAME, see `gen_jax.own`).
 
@@ -149,6 +151,7 @@ def make(
     _one_of("text", text, reading.READ_AS)
     _one_of("split_by", split_by, SPLIT_BY)
     _one_of("combinations", combinations, shapes.COMBINATIONS)
+    _one_of("grid", grid, shapes.GRIDS)
     _one_of("split", split, ("train", "test"))
     _within("batch_size", batch_size, 1, FIELDS["batch_size"].most)
     _within("image_size", image_size, 0, FIELDS["image_size"].most)
@@ -163,6 +166,7 @@ def make(
 
     special = {"labels": labels, "condition_path": condition_path, "skip_broken": skip_broken}
     special |= {"split_by": split_by, "scenes": scenes, "objects": tuple(objects), "combinations": combinations}
+    special |= {"grid": grid}
     drawn = {"seed": seed, "side": image_size or shapes.SIDE}
     splits = _open(name, path, text != "none", special, drawn, fields)
     train = splits["train"]()  # settles what both splits share

@@ -23,6 +23,7 @@ LEAST_SIDE = 16
 
 # In quarters of a pixel, as in drawing.py.
 STEP = 4  # centres lie on corners of the canvas's pixels: a shape has one picture, and not one for each part of a pixel
+GRIDS = (1, 2, 4)  # pixels
 BORDER = 4  # nothing is nearer to the edge of the picture
 GAP = 4  # nor to another object, but where one lies in front of the other
 MARGIN = 8  # of "left of", how much further left than up or down: at 45 degrees nobody can tell
@@ -75,6 +76,7 @@ def open_splits(
     scenes: int,
     objects: Sequence[int] = (1, 2, 3),
     combinations: str = "seen",
+    grid: int = 1,
     side: int = SIDE,
     captions: bool = True,
 ) -> Splits:
@@ -85,6 +87,8 @@ def open_splits(
       objects: how many a scene may have, each number as often as the others.
       combinations: "seen": training scenes have none of `scene.HELD_OUT`; of the test scenes those of odd number have
         one, the others none. "all": any object of any scene may be of any.
+      grid: pixels of a canvas of 32x32 from one place where a centre may lie to the next. What lies in front of another
+        object or behind it keeps to whole pixels alone.
       side: of the pictures, in pixels.
       captions: whether they are told.
 
@@ -96,14 +100,16 @@ def open_splits(
     if side < LEAST_SIDE:
         raise InputError(f"data.image_size={side}: shapes need a side of {LEAST_SIDE} or more to be told apart")
     told = lambda source: source if captions else source._replace(captions=None, all_captions=None)
-    about = (seed, tuple(sorted(objects)), combinations)
+    about = (seed, tuple(sorted(objects)), combinations, grid)
     return {
         "train": lambda: told(_source("train", scenes, side, *about)),
         "test": lambda: told(_source("test", max(1, scenes // 10), side, *about)),
     }
 
 
-def _source(split: str, size: int, side: int, seed: int, objects: tuple[int, ...], combinations: str) -> Source:
+def _source(
+    split: str, size: int, side: int, seed: int, objects: tuple[int, ...], combinations: str, grid: int
+) -> Source:
     words = functools.partial(_words, [seed, STREAM + (split == "test")])
 
     def numbers(index: np.ndarray) -> Numbers:
@@ -112,7 +118,7 @@ def _source(split: str, size: int, side: int, seed: int, objects: tuple[int, ...
 
     def read(index: np.ndarray) -> tuple[list[np.ndarray], dict]:
         said = numbers(index)
-        at = lay_out(said, lambda rows, turn: words(index[rows], turn, ATTEMPTS * MOST))
+        at = lay_out(said, lambda rows, turn: words(index[rows], turn, ATTEMPTS * MOST), grid)
         return list(pictures(said, at, side)), {}
 
     return Source(
@@ -121,7 +127,7 @@ def _source(split: str, size: int, side: int, seed: int, objects: tuple[int, ...
         describe=lambda index: f"shapes {split} image {index}",
         captions=functools.cache(lambda: list(map(scene.caption, numbers(np.arange(size)).scenes()))),
         all_captions=scene.examples,
-        identity=(seed, objects, combinations),
+        identity=(seed, objects, combinations, grid),
     )
 
 
@@ -159,11 +165,12 @@ def choose(words: np.ndarray, objects: Sequence[int], pairs: np.ndarray, unseen:
     return Numbers(count, size, colour, shape, where)
 
 
-def lay_out(said: Numbers, words: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+def lay_out(said: Numbers, words: Callable[[np.ndarray, int], np.ndarray], grid: int = 1) -> np.ndarray:
     """Where the objects of each scene lie: the first layout of many random ones that shows what is said.
 
     Args:
       words: (rows, turn) -> uint64 [len(rows), ATTEMPTS * MOST], random numbers for these scenes.
+      grid: see `open_splits`.
 
     Returns:
       int [N, MOST, 2] quarters, centres, x to the right and y down.
@@ -171,14 +178,14 @@ def lay_out(said: Numbers, words: Callable[[np.ndarray, int], np.ndarray]) -> np
     found = np.zeros((len(said.count), MOST, 2), np.int64)
     rows, turn = np.arange(len(found)), 1
     while rows.size:
-        at, good = _attempts(said.take(rows), words(rows, turn).reshape(-1, ATTEMPTS, MOST))
+        at, good = _attempts(said.take(rows), words(rows, turn).reshape(-1, ATTEMPTS, MOST), grid)
         done = good.any(1)
         found[rows[done]] = at[done, good[done].argmax(1)]
         rows, turn = rows[~done], turn + 1
     return found
 
 
-def _attempts(said: Numbers, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _attempts(said: Numbers, words: np.ndarray, grid: int) -> tuple[np.ndarray, np.ndarray]:
     """Random layouts int [N, A, MOST, 2], and bool [N, A], whether they show what is said. `words` [N, A, MOST]."""
     several, radius = said.count[:, None] > 1, said.radius[:, None]
     there, where = radius > 0, said.where[:, None]
@@ -186,7 +193,8 @@ def _attempts(said: Numbers, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     words = (words >> np.uint64(1)).astype(np.int64)
 
     low = (radius + BORDER)[..., None]
-    at = low + STEP * (np.stack([words % 2**31, words // 2**31], -1) % ((CANVAS - 2 * low) // STEP + 1))
+    step = STEP * grid
+    at = low + step * (np.stack([words % 2**31, words // 2**31], -1) % ((CANVAS - 2 * low) // step + 1))
     at[:, :, 1:] = np.where(over[..., None], at[:, :, :1] + _overlapping(said, words[:, :, 1:]), at[:, :, 1:])
     good = (((at >= low) & (at <= CANVAS - low)).all(-1) | ~there).all(-1)
 
