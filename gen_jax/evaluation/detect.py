@@ -24,6 +24,7 @@ from gen_jax.data.images import evenly
 from gen_jax.errors import InputError
 from gen_jax.evaluation import scores
 from gen_jax.evaluation.extractors import extract, hash_arrays, of_run, recipe
+from gen_jax.evaluation.reals import beside
 from gen_jax.provenance.records import read_bytes
 from gen_jax.run import Run, load
 from gen_jax.runtime.compilation import cache_directory
@@ -62,14 +63,14 @@ def detect(run: Run, others: Sequence[Run] = (), *, count: int = 0, seed: int = 
     for other in others:
         if other.dataset("test").fingerprint() != test.fingerprint():
             raise InputError(f"{other.path} is not trained on the data of {run.path}; the real images must be the same")
-    reals = train.gather(evenly(train.spec.size, count))["image"]
+    reals = _real(run, train, count)
     fakes = _drawn(run, train, seed, count)
-    held_out = test.gather(evenly(test.spec.size, MOST))["image"]
     detectors = [_spectrum(reals, fakes), _cnn(reals, fakes)]
     records = []
     known = hash_arrays(run.variables)
     for generator in (run, *others):
         seen = hash_arrays(generator.variables) == known
+        held_out = _real(generator, test, MOST)
         samples = _drawn(generator, test, seed + count, len(held_out))
         for detector in detectors:
             auc = _auc(detector.score(held_out), detector.score(samples))
@@ -87,6 +88,10 @@ def detect(run: Run, others: Sequence[Run] = (), *, count: int = 0, seed: int = 
             score = {"metric": f"detectability_{detector.name}", "value": auc, "unit": "AUC", "protocol": protocol}
             records.append(scores.record(score, generator.step, generator.weights, generator.checkpoint))
     return records, detectors
+
+
+def _real(run: Run, dataset, count: int) -> np.ndarray:
+    return beside(run.method, dataset, run.config.data.binarize).gather(evenly(dataset.spec.size, count))["image"]
 
 
 def _drawn(run: Run, dataset, seed: int, count: int) -> np.ndarray:

@@ -14,7 +14,8 @@ from gen_jax import data
 from gen_jax.data.dataset import Dataset
 from gen_jax.errors import InputError
 from gen_jax.evaluation import extractors, scores
-from gen_jax.method import variables_of
+from gen_jax.evaluation.reals import beside
+from gen_jax.method import Method, variables_of
 from gen_jax.observers import Maker, Observer, grids, weights_of
 from gen_jax.program import Program
 from gen_jax.runtime import checkpoint, logbook
@@ -37,7 +38,7 @@ def judging(config) -> Maker:
         if program.method.sample is None:
             raise InputError(f"train.evaluate_every: method={config.method} draws no samples; leave it at 0")
         mesh = meshes.local(program.mesh)  # every process judges for itself; what is drawn comes whole to each
-        ground = grounds(config, program.dataset, workdir, mesh)
+        ground = grounds(config, program.method, program.dataset, workdir, mesh)
         draw = sampler(program.method, program.mesh)
         path = workdir / "evaluations.jsonl"
         main, known = jax.process_index() == 0, []
@@ -81,7 +82,7 @@ def judging(config) -> Maker:
 FIRST_SEED = 2**31
 
 
-def grounds(config, images: Dataset, workdir: Path, mesh) -> scores.Ground:
+def grounds(config, method: Method, images: Dataset, workdir: Path, mesh) -> scores.Ground:
     """What samples will be compared with; trains the classifier of the data set where that is the extractor.
 
     Raises:
@@ -94,7 +95,8 @@ def grounds(config, images: Dataset, workdir: Path, mesh) -> scores.Ground:
     )
     test = data.make(**config.data, split="test")
     count = min(config.evaluate.count, test.spec.size)
-    ground = scores.prepare(extractor, images, test, mesh, count, scores.QUICK)
+    real = [beside(method, each, config.data.binarize) for each in (images, test)]
+    ground = scores.prepare(extractor, *real, mesh, count, scores.QUICK)
     width = ground.reference.features.shape[1]
     if count <= width and config.evaluate.best in ("", next(iter(ground.floor))):
         raise InputError(

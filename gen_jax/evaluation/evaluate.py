@@ -25,6 +25,7 @@ from gen_jax.data.condition import chosen
 from gen_jax.data.dataset import Dataset, floats, seen
 from gen_jax.errors import InputError
 from gen_jax.evaluation import extractors, scores
+from gen_jax.evaluation.reals import beside
 from gen_jax.export.dataset import export_dataset
 from gen_jax.losses.bounds import bits_per_dimension
 from gen_jax.method import Method, Variables
@@ -137,7 +138,8 @@ def evaluate(
         found += [_with(score, on_test) for score in _retrieval(run, test, seed, used, tell)]
     if run.method.sample:
         groups = [group for group in scores.GROUPS if not quick or group != "kernel"]
-        ground = scores.prepare(seen_by, train, test, run.mesh, images, groups, reference=reference, tell=tell)
+        real = [beside(run.method, images, run.config.data.binarize) for images in (train, test)]
+        ground = scores.prepare(seen_by, *real, run.mesh, images, groups, reference=reference, tell=tell)
         draw = functools.partial(_draw, run, test, tell)
         found += scores.generated(ground, draw, seed=seed, seeds=seeds, groups=groups, tell=tell)
     if classification_accuracy:
@@ -320,6 +322,7 @@ def _classification_accuracy(run, train, test, seed, count, tell):
             raise InputError(f"--classification_accuracy: {drawn}; draw more with --images")
         learned = extractors.make("classifier", samples, section, fit, tell=tell)
     known = extractors.make("classifier", train, run.config.data, fit, tell=tell)
+    asked = beside(run.method, test, run.config.data.binarize)
 
     protocol = {
         "n_trained_on": samples.spec.size,
@@ -331,7 +334,7 @@ def _classification_accuracy(run, train, test, seed, count, tell):
     floor = float(extractors.right(known, test, run.mesh).mean())  # of the same classifier, trained on real images
     score = {
         "metric": "classification_accuracy",
-        **_mean(extractors.right(learned, test, run.mesh).astype(np.float64)),
+        **_mean(extractors.right(learned, asked, run.mesh).astype(np.float64)),
         "floor": floor,
     }
     return [{**score, "protocol": protocol}]

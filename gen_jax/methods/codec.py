@@ -32,6 +32,7 @@ class Codec(NamedTuple):
     decode: Callable[..., Float[Array, "B H W C"]]
     # (images, tokens) -> log p(image | tokens) [B] nats; None where nobody knows it.
     log_rest: Callable[..., Float[Array, " B"]] | None = None
+    binary: bool = False  # whether what it shows is black and white
 
 
 def make(config, spec: Spec, source: Source | None) -> Codec:
@@ -88,7 +89,7 @@ def pixels(shape: tuple[int, int, int], levels: int, values: np.ndarray) -> Code
         seen = jnp.round(images * 255).astype(jnp.int32)
         return jnp.asarray(log_shares, float)[seen].sum((1, 2, 3))
 
-    return Codec(levels, (height, width), encode, decode, log_rest)
+    return Codec(levels, (height, width), encode, decode, log_rest, binary=levels == 2)
 
 
 def codes(source: Source) -> Codec:

@@ -205,7 +205,15 @@ def forest(
                 total[tree] += np.bincount(cells[..., tree].ravel(), minlength=leaves * levels)
         return total.reshape(trees, leaves, levels)
 
-    return Method(init=init, fit=fit, conditions=condition, sample=sample, complete=complete, log_prob=log_prob)
+    return Method(
+        init=init,
+        fit=fit,
+        conditions=condition,
+        sample=sample,
+        complete=complete,
+        log_prob=log_prob,
+        binary=levels == 2,
+    )
 
 
 def count_of(context: int) -> int:

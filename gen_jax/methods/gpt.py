@@ -168,4 +168,5 @@ def gpt(
         attention=attention,
         raster=codec.grid,
         log_prob=log_prob if codec.log_rest else None,
+        binary=codec.binary,
     )

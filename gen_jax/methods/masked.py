@@ -172,6 +172,7 @@ def masked(
         complete=complete,
         attention=attention,
         bound=bound if codec.log_rest else None,
+        binary=codec.binary,
     )
 
 

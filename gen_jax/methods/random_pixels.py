@@ -66,7 +66,7 @@ def uniform(shape: tuple[int, int, int], levels: int) -> Method:
     def log_prob(variables, images, condition):
         return jnp.full(len(images), -math.prod(shape) * math.log(levels))
 
-    return Method(init, sample=sample, log_prob=log_prob)
+    return Method(init, sample=sample, log_prob=log_prob, binary=levels == 2)
 
 
 def marginal(shape: tuple[int, int, int], levels: int, conditions: Mapping[str, Condition]) -> Method:
@@ -105,7 +105,7 @@ def marginal(shape: tuple[int, int, int], levels: int, conditions: Mapping[str, 
         )
         return found.sum((1, 2))
 
-    return Method(init, fit=fit, conditions=conditions, sample=sample, log_prob=log_prob)
+    return Method(init, fit=fit, conditions=conditions, sample=sample, log_prob=log_prob, binary=levels == 2)
 
 
 def gaussian(shape: tuple[int, int, int], conditions: Mapping[str, Condition]) -> Method:

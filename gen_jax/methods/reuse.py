@@ -91,6 +91,7 @@ def reuse(source: Method, judge: Method | None = None, wanted: int = -1, least: 
         conditions=source.conditions,
         sample=frozen(source.sample) if judge is None else sample,
         discrete=source.discrete,
+        binary=source.binary,
         vocabulary=source.vocabulary,
         **rest,
     )
