@@ -52,17 +52,16 @@ def _halved(mine, others, total, sign):
         rungs.append(rung)
         rung //= ETA
     for rung in reversed(rungs):
-        value = _at(mine, rung)
-        if value is None or rung >= total:
+        step = _first(mine, rung)
+        if step is None:
             break
-        there = [v for curve in others if (v := _at(curve, rung)) is not None]
-        better = sum(sign * v < sign * value for v in there)
+        there = [curve[at] for curve in others if (at := _first(curve, rung)) is not None]
+        better = sum(sign * value < sign * mine[step] for value in there)
         if better >= max(1, (len(there) + 1) // ETA):
-            return f"at step {rung} {value:.4g}, worse than {better} of {len(there)} others"
+            return f"at step {step} {mine[step]:.4g}, worse than {better} of {len(there)} others"
     return ""
 
 
-def _at(curve, rung):
-    """The first value from a step on."""
-    step = min((step for step in curve if step >= rung), default=None)
-    return None if step is None else curve[step]
+def _first(curve, rung):
+    """The first step from `rung` on that has a value."""
+    return min((step for step in curve if step >= rung), default=None)
