@@ -144,8 +144,7 @@ class Method(NamedTuple):
     bound: Callable[..., Mapping[str, jax.Array]] | None = None
     # Whether likelihoods are probabilities of pixel values, so that bits/dim mean something, or densities.
     discrete: bool = True
-    # Whether samples are black and white: then they are compared with real images that are binarised too.
-    binary: bool = False
+    binary: bool = False  # whether samples are black and white: real images beside them are then binarised too
     # Of a method whose latents are codes.
     vocabulary: Vocabulary | None = None
 
