@@ -5,6 +5,7 @@ the transformation at every step costs nothing once it is compiled, and another 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +16,8 @@ from gen_jax.field import Field
 from gen_jax.method import Mean
 from gen_jax.runtime import compilation
 
-OPTIMIZERS = ("adam", "adamw", "sgd")
+OPTIMIZERS = ("adam", "adamw", "muon", "sgd")
+DECAYING = ("adamw", "muon")
 
 # What every method that learns by gradient can be told: the rule, and how long it is followed.
 FIELDS = {
@@ -24,7 +26,7 @@ FIELDS = {
     "optimizer.b1": Field(0.9, "decay of the first moment (momentum, for sgd)", schedule=True, least=0, most=1),
     "optimizer.b2": Field(0.999, "decay of the second moment", schedule=True, least=0, most=1),
     "optimizer.eps": Field(1e-8, "added to the root of the second moment", least=0),
-    "optimizer.weight_decay": Field(0.0, "decoupled weight decay (adamw)", schedule=True, least=0),
+    "optimizer.weight_decay": Field(0.0, "decoupled weight decay (adamw, muon)", schedule=True, least=0),
     "optimizer.clip": Field(0.0, "largest global norm of a gradient; 0: no clipping", least=0),
     "train.steps": Field(1000, "updates in all", least=1),
     "train.steps_per_call": Field(1, "updates in one compiled call (scanned on accelerators)", least=1),
@@ -45,6 +47,7 @@ ACCUMULATE = {
         1, "parts of a batch, computed one after another to save memory; their gradients are averaged", least=1
     ),
 }
+LAST = {"output", "head", "words"}  # layers of which the outputs are no features
 HYPER = ("learning_rate", "b1", "b2", "eps", "weight_decay", "clip")  # the numbers of a rule
 
 Rule = Callable[[Mapping], optax.GradientTransformation]  # (hyper) -> transformation
@@ -54,7 +57,9 @@ def make(name: str, clipped: bool = False) -> Rule:
     """The rule called `name`, one of OPTIMIZERS: a function of its numbers, floats or traced scalars by name.
 
     Args:
-      name: adam; adamw (with `weight_decay`); sgd, whose momentum is `b1`.
+      name: adam; adamw (with `weight_decay`); sgd, whose momentum is `b1`; muon (Jordan et al. 2024), where the
+        momentum of a kernel is replaced by the nearest orthogonal matrix, at the size of an update of adamw (Liu et al.
+        2025, section 2.2), and all else follows adamw; both look ahead as Nesterov does.
       clipped: whether the gradient's global norm is held below `clip`.
     """
 
@@ -64,11 +69,35 @@ def make(name: str, clipped: bool = False) -> Rule:
             found = optax.adam(rate, b1=b1, b2=b2, eps=eps)
         elif name == "adamw":
             found = optax.adamw(rate, b1=b1, b2=b2, eps=eps, weight_decay=hyper["weight_decay"])
+        elif name == "muon":
+            found = _muon(rate, b1, b2, eps, hyper["weight_decay"])
         else:
             found = optax.sgd(rate, momentum=b1)
         return optax.chain(optax.clip_by_global_norm(hyper["clip"]), found) if clipped else found
 
     return rule
+
+
+def _muon(rate, b1, b2, eps, weight_decay):
+    from optax.contrib import MuonDimensionNumbers, muon
+
+    def axes(path, leaf):
+        """Of a kernel between layers its axes of inputs and of outputs; None for the last layer and all else."""
+        *modules, name = (str(key.key) for key in path)
+        inside = name == "kernel" and leaf.ndim > 1 and not set(modules) & LAST
+        return MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1) if inside else None
+
+    return muon(
+        rate,
+        beta=b1,
+        eps=eps,
+        weight_decay=weight_decay,
+        adam_b1=b1,
+        adam_b2=b2,
+        adam_weight_decay=weight_decay,
+        muon_weight_dimension_numbers=partial(jax.tree_util.tree_map_with_path, axes),
+        consistent_rms=0.2,
+    )
 
 
 def start(rule: Rule, params: Any) -> Any:

@@ -77,6 +77,6 @@ def half_life(config, spec: Spec) -> schedules.Schedule:
 def rule(config) -> optimizers.Rule:
     """The rule that config.optimizer names, its numbers left open."""
     o = config.optimizer
-    if o.weight_decay and o.name != "adamw":
+    if o.weight_decay and o.name not in optimizers.DECAYING:
         raise InputError(f"optimizer.weight_decay={o.weight_decay}: {o.name} has none; set optimizer.name=adamw")
     return optimizers.make(o.name, clipped=bool(o.clip))

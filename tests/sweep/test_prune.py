@@ -39,4 +39,6 @@ def test_halving_keeps_the_best_third_of_each_rung():
     assert reason("halving", {1: 7.0}, [{1: 6.0}], 27, "min"), "the second goes on if it is better"
     assert not reason("halving", {1: 1.0, 2: 99.0}, others, 27, "min"), "between rungs nothing is asked"
     assert "at step 3" in reason("halving", {1: 1.0, 3: 99.0}, [{1: 2.0, 3: 2.0}], 27, "min")
-    assert "at step 100 30" in reason("halving", {100: 30.0}, [{100: 20.0}], 1200, "min"), "where the value was measured"
+    assert "at step 100 30" in reason("halving", {100: 30.0}, [{100: 20.0}], 1200, "min"), (
+        "where the value was measured"
+    )
