@@ -42,6 +42,9 @@ CONFIGS = {
     "matcher_shapes": ((32, 32, 3), SMALL_MATCHER | SCENES),
     "matcher_emoji": ((32, 32, 3), SMALL_MATCHER | SCENES | {"data.split_by": FIELDS["split_by"].default}),
     "random_digits": ((16, 16, 1), {}),
+    "rules_digits": ((16, 16, 1), {"model.objects": 1}),
+    "rules_shapes": ((32, 32, 3), SCENES | {"model.objects": 1}),
+    "rules_solids": ((32, 32, 3), SCENES | {"model.objects": 1}),
     "forest_digits": ((16, 16, 1), {"model.trees": 2, "model.leaves": 8, "model.rows": 2000}),
     "forest_mnist": (
         (28, 28, 1),

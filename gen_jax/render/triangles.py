@@ -15,8 +15,6 @@ from jaxtyping import Array, Float, Int
 
 from gen_jax.render import sdf
 
-BLOCK = 32  # triangles at once
-
 
 class Seen(NamedTuple):
     """What each pixel sees of a mesh.
@@ -38,41 +36,51 @@ def visible(corners: Float[Array, "V 3"], faces: Int[Array, "F 3"], height: int,
       faces: numbers of three corners each, in either direction. A triangle without area is never seen.
     """
     p = sdf.pixels(height, width)
-    blocks = -(-len(faces) // BLOCK)
-    padded = jnp.zeros((blocks * BLOCK, 3), faces.dtype).at[: len(faces)].set(faces)  # of zeros: without area
     empty = jnp.full((height, width), jnp.inf, corners.dtype), jnp.full((height, width), -1)
 
-    def nearest(best, block):
-        """The z-buffer over one block of triangles more: memory does not grow with their number."""
-        number, some = block
-        weights, inside = covered(corners[:, :2], some, p)
-        depth = jnp.where(inside, (weights * corners[some, 2]).sum(-1), jnp.inf)
-        nearer = depth.min(-1) < best[0]
-        return (jnp.where(nearer, depth.min(-1), best[0]), jnp.where(nearer, number + depth.argmin(-1), best[1])), None
+    def nearest(best, one):
+        """The z-buffer over one triangle more: memory does not grow with their number."""
+        number, triangle, depths = one
+        weights, inside = barycentric(triangle, p)
+        depth = jnp.where(inside, sum(w * z for w, z in zip(weights, depths, strict=True)), jnp.inf)
+        nearer = depth < best[0]
+        return (jnp.where(nearer, depth, best[0]), jnp.where(nearer, number, best[1])), None
 
-    (_, face), _ = jax.lax.scan(nearest, empty, (BLOCK * jnp.arange(blocks), padded.reshape(blocks, BLOCK, 3)))
-    weights = barycentric(corners[faces[face], :2], p)[0]
-    return Seen(face, jnp.where(face[..., None] < 0, 0.0, weights))
-
-
-def covered(corners: Float[Array, "V 2"], faces: Int[Array, "F 3"], p: sdf.Points):
-    """Barycentric coordinates [..., F, 3] of points in every triangle, and bool [..., F], whether they lie in it."""
-    return barycentric(corners[faces], p[..., None, :])
+    (_, face), _ = jax.lax.scan(nearest, empty, (jnp.arange(len(faces)), corners[faces, :2], corners[faces, 2]))
+    weights, _ = barycentric(corners[faces[face], :2], p)
+    return Seen(face, jnp.where(face[..., None] < 0, 0.0, jnp.stack(weights, -1)))
 
 
 def barycentric(corners: Float[Array, "*points 3 2"], p: sdf.Points):
-    """Barycentric coordinates [..., 3] of points in triangles, and bool [...], whether they lie in it."""
-    one, other = corners[..., (1, 2, 0), :], corners[..., (2, 0, 1), :]  # the ends of the edge that lies opposite
-    area = _cross(one[..., 0, :] - corners[..., 0, :], other[..., 0, :] - corners[..., 0, :])
-    # Clockwise on the screen, inside is right of every edge.
-    turned = (area < 0)[..., None, None]
-    first = jnp.where(turned, other, one)
-    edge = jnp.where(turned, one - other, other - one)
-    values = _cross(edge, p[..., None, :] - first)
-    top_left = (edge[..., 1] < 0) | ((edge[..., 1] == 0) & (edge[..., 0] > 0))
-    inside = ((values > 0) | ((values == 0) & top_left)).all(-1) & (area != 0)
-    size = values.sum(-1, keepdims=True)
-    return values / jnp.where(size > 0, size, 1.0), inside
+    """Three barycentric coordinates [...] of points in triangles, and bool [...], whether they lie in it.
+
+    Coordinate i is the edge function of the two other corners, e(p) = (b - a) x (p - a), over that of corner i.
+    """
+    (x0, y0), (x1, y1), (x2, y2) = (jnp.moveaxis(corners[..., i, :], -1, 0) for i in range(3))
+    x, y = p[..., 0], p[..., 1]
+    area = (x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0)
+    way = jnp.sign(area)  # 1 where the corners go clockwise on the screen: then inside is right of every edge
+    size = jnp.where(area == 0, 1.0, jnp.abs(area))
+    weights, inside = [], area != 0
+    for xa, ya, xb, yb in ((x1, y1, x2, y2), (x2, y2, x0, y0), (x0, y0, x1, y1)):
+        across, down = way * (xb - xa), way * (yb - ya)
+        edge = way * _edge(xa, ya, xb, yb, x, y)
+        inside &= (edge > 0) | ((edge == 0) & ((down < 0) | ((down == 0) & (across > 0))))  # top and left edges
+        weights.append(edge / size)
+    return weights, inside
+
+
+def _edge(xa, ya, xb, yb, x, y):
+    """(b - a) x (p - a), exactly 0 in both ends and exactly the opposite from b to a, however it is rounded.
+
+    Else a pixel on an edge or a corner could be covered twice or not at all.
+    """
+    swap = (xb < xa) | ((xb == xa) & (yb < ya))
+    x0, y0, x1, y1 = (jnp.where(swap, *pair) for pair in ((xb, xa), (yb, ya), (xa, xb), (ya, yb)))
+    across, down = x1 - x0, y1 - y0
+    later = across * (2 * x - x0 - x1) + down * (2 * y - y0 - y1) > 0  # p lies nearer to the second end
+    value = across * (y - jnp.where(later, y1, y0)) - down * (x - jnp.where(later, x1, x0))
+    return jnp.where(swap, -value, value)
 
 
 def interpolated(
@@ -114,15 +122,11 @@ def soft(
     """
     p = sdf.pixels(height, width)
     distance = jax.vmap(lambda triangle: sdf.polygon(p, triangle))(corners[faces, :2])  # [F, H, W]
-    weights, _ = covered(corners[:, :2], faces, p)
-    weights = jnp.clip(weights, 0.0, 1.0)
-    weights = weights / jnp.maximum(weights.sum(-1, keepdims=True), 1e-6)
-    depth = jnp.moveaxis((weights * corners[faces, 2]).sum(-1), -1, 0)
+    weights, _ = barycentric(corners[faces, :2][:, None, None], p)
+    weights = jnp.clip(jnp.stack(weights), 0.0, 1.0)  # [3, F, H, W]
+    weights = weights / jnp.maximum(weights.sum(0), 1e-6)
+    depth = jnp.einsum("ifhw,fi->fhw", weights, corners[faces, 2])
     logits = jax.nn.log_sigmoid(-distance / blur) - depth / nearness
     far = jnp.full((1, height, width), -1.0 / nearness)
     share = jax.nn.softmax(jnp.concatenate([logits, far]), 0)
     return jnp.einsum("fhw,fc->hwc", share, jnp.concatenate([colours, jnp.broadcast_to(ground, (1, colours.shape[1]))]))
-
-
-def _cross(a, b):
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
