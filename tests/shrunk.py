@@ -44,7 +44,7 @@ CONFIGS = {
     "random_digits": ((16, 16, 1), {}),
     "rules_digits": ((16, 16, 1), {"model.objects": 1}),
     "rules_shapes": ((32, 32, 3), SCENES | {"model.objects": 1}),
-    "rules_solids": ((32, 32, 3), SCENES | {"model.objects": 1}),
+    "rules_solids": ((16, 16, 3), SCENES | {"data.image_size": 16, "model.objects": 1}),
     "forest_digits": ((16, 16, 1), {"model.trees": 2, "model.leaves": 8, "model.rows": 2000}),
     "forest_mnist": (
         (28, 28, 1),

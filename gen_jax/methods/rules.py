@@ -28,7 +28,7 @@ TURNS = 4  # of a stroke
 EYE, AIM = 1.4, 0.5  # heights of the eye and of what it looks at
 VIEW = 0.62  # angle of view
 UP = np.array([0.0, 1.0, 0.0])
-SECTORS = 16  # corners around a solid
+SECTORS = 12  # corners around a solid
 LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue are (BT.601)
 
 
@@ -160,14 +160,13 @@ def solid(kind) -> solids.Mesh:
 
     Each is a line that turns around the y axis, (radius, y) from the top down, and a section: 0 a circle, 1 a square.
     """
-    angle = np.pi * np.arange(8) / 7
-    box = np.array([(0, 1), (1, 1), (1, 0.6), (1, 0.2), (1, -0.2), (1, -0.6), (1, -1), (0, -1)])
-    tip = np.array([(0, 1), (0.2, 0.6), (0.4, 0.2), (0.6, -0.2), (0.8, -0.6), (1, -1), (0.5, -1), (0, -1)])
-    lines = np.stack(
-        [np.stack([np.sin(angle), np.cos(angle)], 1), box * (0.85, 1), tip, box * (0.8, 0.8), tip * (0.8, 1)]
-    )
+    angle = np.pi * np.arange(7) / 6
+    box = np.array([(0, 1), (1, 1), (1, 0.5), (1, 0), (1, -0.5), (1, -1), (0, -1)])
+    tip = np.array([(0, 1), (0.25, 0.5), (0.5, 0), (0.75, -0.5), (1, -1), (0.5, -1), (0, -1)])
+    ball = np.stack([np.sin(angle), np.cos(angle)], 1)
+    lines = np.stack([ball, box * (0.85, 1), tip, box * (0.8, 0.8), tip * (0.8, 1)])
     line, square = passing(jnp.array(lines), kind), passing(jnp.array([0.0, 0, 0, 1, 1]), kind)
-    around = 2 * np.pi * np.arange(SECTORS) / SECTORS
+    around = 2 * np.pi * (np.arange(SECTORS) + 0.5) / SECTORS  # with corners on the diagonals
     section = 1.0 + square * (1.0 / np.maximum(np.abs(np.cos(around)), np.abs(np.sin(around))) - 1.0)
     x, z = (line[:, :1] * section * f(around) for f in (np.cos, np.sin))
     corners = jnp.stack([x, jnp.broadcast_to(line[:, 1:], x.shape), z], -1)

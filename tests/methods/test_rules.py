@@ -60,10 +60,10 @@ def test_colours_are_those_of_hsv():
     np.testing.assert_allclose(grey, 1.0, atol=1e-6)
 
 
-VOLUMES = {  # of sixteen sectors in the place of a circle: sin(2 pi / 16) / (2 pi / 16) of its area
-    "sphere": (0, 4 / 3 * np.pi, 0.1),
-    "cylinder": (1, 0.9745 * 2 * np.pi * 0.85**2, 1e-3),
-    "cone": (2, 0.9745 * 2 / 3 * np.pi, 1e-3),
+VOLUMES = {  # of twelve sectors in the place of a circle: sin(2 pi / 12) / (2 pi / 12) of its area
+    "sphere": (0, 4 / 3 * np.pi, 0.15),
+    "cylinder": (1, 0.95493 * 2 * np.pi * 0.85**2, 1e-3),
+    "cone": (2, 0.95493 * 2 / 3 * np.pi, 1e-3),
     "cube": (3, 1.6**3, 1e-3),
     "pyramid": (4, 2 / 3 * 1.6**2, 1e-3),
 }
