@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from gen_jax.render import sdf
 
@@ -35,52 +35,64 @@ def visible(corners: Float[Array, "V 3"], faces: Int[Array, "F 3"], height: int,
       corners: x, y in pixels and depth, smaller nearer; depths lie on a plane over the screen.
       faces: numbers of three corners each, in either direction. A triangle without area is never seen.
     """
-    p = sdf.pixels(height, width)
+    p, sides = sdf.pixels(height, width), edges(corners[faces, :2])
     empty = jnp.full((height, width), jnp.inf, corners.dtype), jnp.full((height, width), -1)
 
     def nearest(best, one):
         """The z-buffer over one triangle more: memory does not grow with their number."""
-        number, triangle, depths = one
-        weights, inside = barycentric(triangle, p)
+        number, sides, depths = one
+        weights, inside = barycentric(sides, p)
         depth = jnp.where(inside, sum(w * z for w, z in zip(weights, depths, strict=True)), jnp.inf)
         nearer = depth < best[0]
         return (jnp.where(nearer, depth, best[0]), jnp.where(nearer, number, best[1])), None
 
-    (_, face), _ = jax.lax.scan(nearest, empty, (jnp.arange(len(faces)), corners[faces, :2], corners[faces, 2]))
-    weights, _ = barycentric(corners[faces[face], :2], p)
+    (_, face), _ = jax.lax.scan(nearest, empty, (jnp.arange(len(faces)), sides, corners[faces, 2]))
+    weights, _ = barycentric(jax.tree.map(lambda x: x[face], sides), p)
     return Seen(face, jnp.where(face[..., None] < 0, 0.0, jnp.stack(weights, -1)))
 
 
-def barycentric(corners: Float[Array, "*points 3 2"], p: sdf.Points):
+class Edges(NamedTuple):
+    """The three edges of triangles, each opposite the corner of its number, from its leftmost end to the other.
+
+    The direction is that of the screen and not of the triangle, so that two triangles round their edge alike: else a
+    pixel on it could be covered twice or not at all.
+    """
+
+    start: Float[Array, "*F 3 2"]
+    end: Float[Array, "*F 3 2"]
+    way: Float[Array, "*F 3"]  # 1 / (twice the area), negative where the triangle lies left of it; 0 without an area
+    closed: Bool[Array, "*F 3"]  # whether a point on it belongs to the triangle: of top and left edges
+
+
+def edges(corners: Float[Array, "*F 3 2"]) -> Edges:
+    """The Edges of triangles."""
+    a, b = corners[..., (1, 2, 0), :], corners[..., (2, 0, 1), :]
+    first, second = corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :]
+    area = (first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0])[..., None]
+    across, down = jnp.moveaxis((b - a) * jnp.sign(area)[..., None], -1, 0)  # round the triangle clockwise
+    closed = (down < 0) | ((down == 0) & (across > 0))
+    swap = (b[..., 0] < a[..., 0]) | ((b[..., 0] == a[..., 0]) & (b[..., 1] < a[..., 1]))
+    way = jnp.where(swap, -1.0, 1.0) / jnp.where(area == 0, jnp.inf, area)
+    start, end = (jnp.where(swap[..., None], *pair) for pair in ((b, a), (a, b)))
+    return Edges(start, end, way, closed & (area != 0))
+
+
+def barycentric(sides: Edges, p: sdf.Points):
     """Three barycentric coordinates [...] of points in triangles, and bool [...], whether they lie in it.
 
-    Coordinate i is the edge function of the two other corners, e(p) = (b - a) x (p - a), over that of corner i.
+    Coordinate i is the edge function (b - a) x (p - a) of edge i over that of corner i. It is taken from the end that
+    is nearer to p, and so exactly 0 in both.
     """
-    (x0, y0), (x1, y1), (x2, y2) = (jnp.moveaxis(corners[..., i, :], -1, 0) for i in range(3))
     x, y = p[..., 0], p[..., 1]
-    area = (x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0)
-    way = jnp.sign(area)  # 1 where the corners go clockwise on the screen: then inside is right of every edge
-    size = jnp.where(area == 0, 1.0, jnp.abs(area))
-    weights, inside = [], area != 0
-    for xa, ya, xb, yb in ((x1, y1, x2, y2), (x2, y2, x0, y0), (x0, y0, x1, y1)):
-        across, down = way * (xb - xa), way * (yb - ya)
-        edge = way * _edge(xa, ya, xb, yb, x, y)
-        inside &= (edge > 0) | ((edge == 0) & ((down < 0) | ((down == 0) & (across > 0))))  # top and left edges
-        weights.append(edge / size)
+    weights, inside = [], True
+    for i in range(3):
+        (x0, y0), (x1, y1) = (jnp.moveaxis(end[..., i, :], -1, 0) for end in (sides.start, sides.end))
+        across, down = x1 - x0, y1 - y0
+        later = across * x + down * y > 0.5 * (across * (x0 + x1) + down * (y0 + y1))
+        value = across * (y - jnp.where(later, y1, y0)) - down * (x - jnp.where(later, x1, x0))
+        weights.append(value * sides.way[..., i])
+        inside &= (weights[i] > 0) | ((weights[i] == 0) & sides.closed[..., i])
     return weights, inside
-
-
-def _edge(xa, ya, xb, yb, x, y):
-    """(b - a) x (p - a), exactly 0 in both ends and exactly the opposite from b to a, however it is rounded.
-
-    Else a pixel on an edge or a corner could be covered twice or not at all.
-    """
-    swap = (xb < xa) | ((xb == xa) & (yb < ya))
-    x0, y0, x1, y1 = (jnp.where(swap, *pair) for pair in ((xb, xa), (yb, ya), (xa, xb), (ya, yb)))
-    across, down = x1 - x0, y1 - y0
-    later = across * (2 * x - x0 - x1) + down * (2 * y - y0 - y1) > 0  # p lies nearer to the second end
-    value = across * (y - jnp.where(later, y1, y0)) - down * (x - jnp.where(later, x1, x0))
-    return jnp.where(swap, -value, value)
 
 
 def interpolated(
@@ -122,7 +134,7 @@ def soft(
     """
     p = sdf.pixels(height, width)
     distance = jax.vmap(lambda triangle: sdf.polygon(p, triangle))(corners[faces, :2])  # [F, H, W]
-    weights, _ = barycentric(corners[faces, :2][:, None, None], p)
+    weights, _ = barycentric(jax.tree.map(lambda x: x[:, None, None], edges(corners[faces, :2])), p)
     weights = jnp.clip(jnp.stack(weights), 0.0, 1.0)  # [3, F, H, W]
     weights = weights / jnp.maximum(weights.sum(0), 1e-6)
     depth = jnp.einsum("ifhw,fi->fhw", weights, corners[faces, 2])
