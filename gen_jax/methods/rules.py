@@ -28,6 +28,7 @@ TURNS = 4  # of a stroke
 EYE, AIM = 1.4, 0.5  # heights of the eye and of what it looks at
 VIEW = 0.62  # angle of view
 UP = np.array([0.0, 1.0, 0.0])
+FINE = 2  # a pixel of a solid is the mean of so many squared
 SECTORS = 12  # corners around a solid
 LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue are (BT.601)
 
@@ -112,11 +113,12 @@ def on_floor(common: Float[Array, "3"], each: Float[Array, "K 7"], shape) -> Flo
     light = jnp.stack([3.0 * (side - 0.5), 1.2 + high, 1.0])
     # The horizon is where a ray neither rises nor falls: that much above the middle of the picture.
     above = (EYE - AIM) / 5.0 / (2 * np.tan(VIEW / 2))
-    sky = np.arange(2 * shape[0])[:, None, None] + 0.5 < 2 * shape[0] * (0.5 - above)
+    rows = FINE * shape[0]
+    sky = np.arange(rows)[:, None, None] + 0.5 < rows * (0.5 - above)
     ground = np.where(sky, (0.45, 0.6, 0.8), (0.62, 0.6, 0.56))
     camera = solids.Camera(eye, np.array([0.0, AIM, 0.0]), UP, VIEW)
     scene, paint = solids.joined(meshes), jnp.concatenate(colours)
-    return solids.drawn(scene, paint, camera, ground, *shape[:2], light, fine=2)
+    return solids.drawn(scene, paint, camera, ground, *shape[:2], light, fine=FINE)
 
 
 # Kind -> how it is drawn, how many numbers a scene has for all its objects, and how many for each.
@@ -164,7 +166,7 @@ def solid(kind) -> solids.Mesh:
     box = np.array([(0, 1), (1, 1), (1, 0.5), (1, 0), (1, -0.5), (1, -1), (0, -1)])
     tip = np.array([(0, 1), (0.25, 0.5), (0.5, 0), (0.75, -0.5), (1, -1), (0.5, -1), (0, -1)])
     ball = np.stack([np.sin(angle), np.cos(angle)], 1)
-    lines = np.stack([ball, box * (0.85, 1), tip, box * (0.8, 0.8), tip * (0.8, 1)])
+    lines = np.stack([ball, box * (0.85, 1), tip, 0.8 * box - (0, 0.2), tip * (0.8, 1)])  # all stand at y = -1
     line, square = passing(jnp.array(lines), kind), passing(jnp.array([0.0, 0, 0, 1, 1]), kind)
     around = 2 * np.pi * (np.arange(SECTORS) + 0.5) / SECTORS  # with corners on the diagonals
     section = 1.0 + square * (1.0 / np.maximum(np.abs(np.cos(around)), np.abs(np.sin(around))) - 1.0)
