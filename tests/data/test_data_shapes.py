@@ -111,13 +111,24 @@ def test_all_is_drawn_as_often_and_what_is_held_out_is_in_every_second_test_scen
     assert {len(one.objects) for one in only} == {2} and {one.where[0] for one in only} == set(RELATIONS)
 
 
-@pytest.fixture(scope="module")
-def laid_out():
+@pytest.fixture(scope="module", params=[1, 4], ids="grid {}".format)
+def laid_out(request):
     """600 scenes as Numbers, and where their objects lie."""
     index = np.arange(600)
     words = lambda rows, turn, count=shapes.ATTEMPTS * scene.MOST: shapes._words([7, 0], rows, turn, count)
     said = shapes.choose(words(index, 0, 16), (1, 2, 3), shapes.ALL, np.zeros(600, bool))
-    return said, shapes.lay_out(said, words)
+    return said, shapes.lay_out(said, words, request.param)
+
+
+@pytest.mark.parametrize("laid_out", [1, 2, 4], indirect=True)
+def test_centres_lie_on_the_grid(laid_out, request):
+    said, at = laid_out
+    there = np.arange(scene.MOST) < said.count[:, None]
+    there[:, 1:] &= said.where < shapes.IN_FRONT  # what overlaps another object keeps to whole pixels alone
+    steps = at - said.radius[..., None] - shapes.BORDER
+    grid = 4 * request.node.callspec.params["laid_out"]
+    assert not (steps[there] % grid).any() and len(np.unique(at[there], axis=0)) > 50
+    assert (steps[there] % (2 * grid)).any(), "and on no coarser one"
 
 
 def masks(said, at, side=32):
