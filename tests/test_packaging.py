@@ -85,6 +85,18 @@ def test_an_unknown_attribute_is_an_error():
             getattr(gen_jax, name)
 
 
+def test_no_import_starts_jax():
+    """Several processes must join before JAX looks for devices: an array made at import would be too early."""
+    code = (
+        "import importlib, pkgutil, gen_jax; from jax._src import xla_bridge\n"
+        "for m in pkgutil.walk_packages(gen_jax.__path__, 'gen_jax.'):\n"
+        "    m.name.endswith('__main__') or importlib.import_module(m.name)\n"
+        "    assert not xla_bridge.backends_are_initialized(), m.name\n"
+        "print('none')"
+    )
+    assert _python(code).strip() == "none"
+
+
 def test_core_imports_neither_tensorflow_nor_torch():
     rooms = "gen_jax.cli.main, gen_jax.train, gen_jax.evaluation.evaluate"
     code = f"import sys, {rooms}; print([m in sys.modules for m in ('tensorflow', 'torch')])"

@@ -8,13 +8,14 @@ A curve is drawn as a line of straight segments: `stroke` is the distance to it,
 """
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from gen_jax.render import sdf
 
 # Rows: powers of t from 0 to 3; columns: the four points that a piece depends on.
-B_SPLINE = jnp.array([[1, 4, 1, 0], [-3, 0, 3, 0], [3, -6, 3, 0], [-1, 3, -3, 1]]) / 6
-CATMULL_ROM = jnp.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
+B_SPLINE = np.array([[1, 4, 1, 0], [-3, 0, 3, 0], [3, -6, 3, 0], [-1, 3, -3, 1]]) / 6
+CATMULL_ROM = np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
 
 
 def bezier(points: Float[Array, "K D"], steps: int) -> Float[Array, "steps+1 D"]:
