@@ -56,7 +56,5 @@ def stroke(p: sdf.Points, line: Float[Array, "N D"], radius) -> sdf.Distances:
     a, b = line[:-1], line[1:]
     distance = sdf.segment(p[..., None, :], a, b)
     radius = jnp.broadcast_to(jnp.asarray(radius, distance.dtype), line.shape[:1])
-    along = b - a
-    square = (along**2).sum(-1)
-    share = jnp.clip(((p[..., None, :] - a) * along).sum(-1) / jnp.where(square > 0, square, 1.0), 0.0, 1.0)
+    share = sdf.along(p[..., None, :], a, b)
     return (distance - radius[:-1] - share * (radius[1:] - radius[:-1])).min(-1)

@@ -40,10 +40,13 @@ def half_plane(p: Points, normal: Float[Array, "2"]) -> Distances:
 
 def segment(p: Points, a: Float[Array, "*segments 2"], b: Float[Array, "*segments 2"]) -> Distances:
     """The distance to the line from a to b, never negative. Minus a radius it is a capsule."""
-    along = b - a
-    square = (along**2).sum(-1)
-    share = jnp.clip(((p - a) * along).sum(-1) / jnp.where(square > 0, square, 1.0), 0.0, 1.0)
-    return length(p - a - share[..., None] * along)
+    return length(p - a - along(p, a, b)[..., None] * (b - a))
+
+
+def along(p: Points, a: Float[Array, "*segments 2"], b: Float[Array, "*segments 2"]) -> Distances:
+    """Where on the line from a to b its point nearest to p lies: 0 at a, 1 at b."""
+    square = ((b - a) ** 2).sum(-1)
+    return jnp.clip(((p - a) * (b - a)).sum(-1) / jnp.where(square > 0, square, 1.0), 0.0, 1.0)
 
 
 def polygon(p: Points, corners: Float[Array, "K 2"]) -> Distances:
